@@ -1,0 +1,142 @@
+"""Statistics against published vectors, hand-made values and seeded simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from edgeft.evaluation import stats
+
+PAIRED = [
+    (12, 8, 1000, -0.0040, -0.012952, 0.004968, 0.503445),
+    (30, 25, 5000, -0.0010, -0.003932, 0.001933, 0.590053),
+    (0, 0, 500, 0.0, -0.003904, 0.003904, 1.0),
+    (5, 0, 1000, -0.0050, -0.009771, -0.000209, 0.0625),
+    (6, 0, 1000, -0.0060, -0.011150, -0.000826, 0.03125),
+    (40, 10, 2000, -0.0150, -0.021946, -0.008024, 0.000024),
+]
+
+
+@pytest.mark.parametrize("b,c,n,diff,low,high,p", PAIRED)
+def test_paired_difference_and_mcnemar(b, c, n, diff, low, high, p):
+    paired = stats.paired_difference(b, c, n)
+    assert paired.diff == pytest.approx(diff, abs=1e-12)
+    assert paired.low == pytest.approx(low, abs=1e-6)
+    assert paired.high == pytest.approx(high, abs=1e-6)
+    assert stats.mcnemar(b, c) == pytest.approx(p, abs=1e-6)
+
+
+def test_verdicts():
+    assert stats.verdict(-0.009, 0.004, margin=0.01) == "not worse"
+    assert stats.verdict(-0.02, -0.011, margin=0.01) == "worse"
+    assert stats.verdict(-0.012, 0.005, margin=0.01) == "undecided"
+    # Surely a little worse, and surely within the margin: not worse by more than was allowed.
+    assert stats.verdict(-0.009, -0.001, margin=0.01) == "not worse"
+
+
+def test_fifty_images_never_prove_equality():
+    # M17: 1 of 50 answers changed; the interval is far wider than one point.
+    paired = stats.paired_difference(1, 0, 50)
+    assert stats.verdict(paired.low, paired.high, 0.01) == "undecided"
+    assert paired.low < -0.06
+
+
+@pytest.mark.parametrize("share,margin,n", [(0.01, 0.01, 785), (0.02, 0.005, 6280), (0.08, 0.02, 1570)])
+def test_samples_needed(share, margin, n):
+    # The table rounds to the nearest sample; a need is rounded up.
+    assert stats.samples_needed(share, margin) - n in (0, 1)
+    assert stats.samples_needed(share, 0.0) is None
+
+
+def test_discordant_counts():
+    baseline = np.array([True, True, False, False, True])
+    new = np.array([True, False, True, False, False])
+    assert stats.count_discordant(baseline, new) == (2, 1)
+
+
+def test_ratio_vector():
+    ratio = stats.paired_ratio([10.2, 10.0, 10.1, 10.4, 10.0], [5.0, 5.1, 5.0, 5.1, 4.9])
+    assert ratio.point == pytest.approx(2.01993, abs=1e-5)
+    assert ratio.low == pytest.approx(1.97736, abs=1e-5)
+    assert ratio.high == pytest.approx(2.06341, abs=1e-5)
+
+
+def test_one_block_has_no_interval():
+    assert stats.paired_ratio([2.0], [1.0]) == stats.Ratio(2.0, None, None, 1)
+
+
+def test_t_between_tabled_values_takes_the_wider():
+    assert stats.t_975(4) == 2.776
+    assert stats.t_975(27) == 2.064
+    assert stats.t_975(1000) == 2.001
+    with pytest.raises(ValueError):
+        stats.t_975(0)
+
+
+def test_macro_f1_by_hand():
+    labels, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    # class 0: precision 1, recall 1/2 -> 2/3; class 1: precision 2/3, recall 1 -> 4/5; class 2 does not occur
+    assert stats.macro_f1(predicted, labels, 3) == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_bootstrap_of_a_mean_agrees_with_the_normal_interval():
+    values = np.random.default_rng(1).normal(0.1, 1.0, 400)
+    low, high = stats.bootstrap_difference(lambda rows: float(values[rows].mean()), 400, seed=3)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert low == pytest.approx(values.mean() - half, abs=0.02)
+    assert high == pytest.approx(values.mean() + half, abs=0.02)
+
+
+def test_spearman():
+    assert stats.spearman([1.0, 2.0, 5.0, 9.0]) == pytest.approx(1.0)
+    assert stats.spearman([9.0, 5.0, 2.0, 1.0]) == pytest.approx(-1.0)
+    assert stats.spearman([3.0, 3.0, 3.0]) == 0.0
+    # ranks of 2 1 4 3 5 -> 1 - 6 * (1 + 1 + 1 + 1 + 0) / (5 * 24)
+    assert stats.spearman([2.0, 1.0, 4.0, 3.0, 5.0]) == pytest.approx(0.8)
+
+
+def test_outliers_are_counted():
+    values = np.array([10, 11, 10, 9, 10, 11, 9, 500])
+    assert stats.outliers(values) == 1
+    assert stats.outliers(np.full(9, 7)) == 0
+
+
+def test_equal_models_are_rarely_called_faster_or_slower():
+    # A/A: 10 ABBA blocks, 1 % noise a block; at most 6 % of nominal 95 % intervals may leave out 1.
+    rng = np.random.default_rng(7)
+    trials, alarms = 4000, 0
+    for _ in range(trials):
+        a, b = 10 * np.exp(rng.normal(0, 0.01, (2, 10)))
+        ratio = stats.paired_ratio(a, b)
+        alarms += not ratio.low <= 1 <= ratio.high
+    assert 0.035 < alarms / trials <= 0.06
+
+
+def test_interval_covers_under_drift_when_the_blocks_alternate():
+    # 3 % thermal drift over the run; ABBA keeps the truth inside, A then B does not.
+    rng = np.random.default_rng(11)
+    covered = {"abba": 0, "a then b": 0}
+    trials, blocks = 1000, 10
+    for _ in range(trials):
+        speed = 1 + 0.03 * np.arange(2 * blocks) / (2 * blocks)
+        noise = np.exp(rng.normal(0, 0.01, 2 * blocks))
+        position = np.arange(blocks)
+        first = 2 * position + np.array([0, 1, 1, 0] * 5)[:blocks]
+        abba = (first, 4 * position + 1 - first)
+        in_turn = (position, position + blocks)
+        for name, (at_a, at_b) in {"abba": abba, "a then b": in_turn}.items():
+            ratio = stats.paired_ratio(2.0 * speed[at_a] * noise[at_a], speed[at_b] * noise[at_b])
+            covered[name] += ratio.low <= 2.0 <= ratio.high
+    assert covered["abba"] / trials > 0.93
+    assert covered["a then b"] / trials < 0.5
+
+
+@pytest.mark.parametrize("n,changed", [(500, 0.05), (1000, 0.02), (2000, 0.02), (5000, 0.05)])
+def test_a_model_worse_by_the_margin_rarely_passes(n, changed):
+    # Truly 1 point worse with a 1 point margin: nominally 2.5 % pass; with 20 discordant samples, whose count is
+    # skewed, it is about 3.4 %, and at most 4 % is what is promised here.
+    rng = np.random.default_rng(5)
+    worse, better = (changed + 0.01) / 2, (changed - 0.01) / 2
+    counts = rng.multinomial(n, [worse, better, 1 - worse - better], size=4000)
+    passed = [stats.paired_difference(int(b), int(c), n).low > -0.01 for b, c, _ in counts]
+    assert np.mean(passed) <= 0.04
