@@ -1,0 +1,70 @@
+"""Budgets: what a compressed model must keep to, as in "accuracy>=-1pt,latency_p90<=20ms,size<=10MB"."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from edgeft.errors import did_you_mean
+
+# Decimal prefixes for stored bytes, as disk makers and download pages count; KiB and MiB are binary.
+_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1024.0, "MIB": 1024.0**2, "GIB": 1024.0**3}
+_SECONDS = {"S": 1.0, "MS": 1e-3, "US": 1e-6}
+_JOULES = {"J": 1.0, "MJ": 1e-3}  # mJ: units are compared in capitals, and nobody budgets megajoules
+
+# quantity -> unit in capitals -> factor to the base unit (share of 1, seconds, joules, bytes)
+QUANTITIES: dict[str, dict[str, float]] = {
+    "accuracy": {"PT": 0.01},
+    "latency_p50": _SECONDS,
+    "latency_p90": _SECONDS,
+    "latency_p99": _SECONDS,
+    "energy": _JOULES,
+    "size": _BYTES,
+    "memory": _BYTES,
+}
+_LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([+-]?\d*\.?\d+)\s*([A-Za-z]+)\s*")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit of a budget.
+
+    text      as the user wrote it
+    quantity  accuracy (difference from the baseline, as a share of 1), latency_p50/_p90/_p99 (seconds),
+              energy (joules an inference), size and memory (bytes)
+    relation  "<=" or ">="
+    bound     in the base unit
+    """
+
+    text: str
+    quantity: str
+    relation: str
+    bound: float
+
+    def holds(self, value: float) -> bool:
+        return value <= self.bound if self.relation == "<=" else value >= self.bound
+
+
+def parse_budget(text: str) -> tuple[Limit, ...]:
+    """The limits in `text`. Raises ValueError that says what would have been right."""
+    return tuple(_limit(part) for part in text.split(","))
+
+
+def _limit(part: str) -> Limit:
+    match = _LIMIT.fullmatch(part)
+    if match is None:
+        raise ValueError(f"{part.strip()!r} is not a limit; write one as latency_p90<=20ms or accuracy>=-1pt")
+    quantity, relation, number, unit = match.groups()
+    if quantity not in QUANTITIES:
+        raise ValueError(f"nothing is called {quantity!r} in a budget, {did_you_mean(quantity, QUANTITIES)}")
+    units = QUANTITIES[quantity]
+    if unit.upper() not in units:
+        raise ValueError(f"{quantity} is not counted in {unit!r}, use {' or '.join(_spelled(units))}")
+    if (quantity == "accuracy") != (relation == ">="):
+        raise ValueError(f"{part.strip()!r} would ask for a worse model; turn {relation} round")
+    return Limit(part.strip(), quantity, relation, float(number) * units[unit.upper()])
+
+
+def _spelled(units: dict[str, float]) -> list[str]:
+    spelling = {"PT": "pt", "S": "s", "MS": "ms", "US": "us", "MJ": "mJ", "KIB": "KiB", "MIB": "MiB", "GIB": "GiB"}
+    return [spelling.get(unit, unit) for unit in units]

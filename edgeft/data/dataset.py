@@ -1,0 +1,42 @@
+"""Examples with labels, in splits: what every reader returns and everything else takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example: a stable `id` (path inside the data folder, or file and row), its content and its label.
+
+    content   path of a file (image) or the text itself
+    label     index into the label names of its Dataset
+    """
+
+    id: str
+    content: Path | str
+    label: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All examples of a job.
+
+    content      what the examples are: "image" or "text"
+    labels       label names by index; everything a person sees speaks in names
+    splits       "train", "validation", "test" -> examples; every split is there and none is empty
+    source       what the user gave
+    fingerprint  SHA-256 over split names, example ids, label names and contents
+    split_rule   how the splits came about, for the record
+    notices      lines a person should read: files left out, counts, what was decided
+    """
+
+    content: str
+    labels: tuple[str, ...]
+    splits: Mapping[str, tuple[Example, ...]]
+    source: str
+    fingerprint: str
+    split_rule: str
+    notices: tuple[str, ...] = field(default=())

@@ -1,0 +1,36 @@
+"""How the engine's fake-quantize operator is written in ONNX: QuantizeLinear followed by DequantizeLinear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnxscript import opset19, opset21
+
+import edgeft.quant.ops  # noqa: F401  (registers torch.ops.edgeft.fq)
+
+# Codes of edgeft.quant.ops.DTYPE_CODES -> ONNX types.
+ONNX_TYPES = {
+    0: ir.DataType.UINT8,
+    1: ir.DataType.INT8,
+    2: ir.DataType.UINT16,
+    3: ir.DataType.INT16,
+    4: ir.DataType.INT32,
+}
+# QuantizeLinear takes 16-bit integers from opset 21 on.
+_EIGHT_BIT = (0, 1)
+
+
+def _fake_quantize(x: Any, scale: Any, zero_point: Any, axis: int, dtype: int) -> Any:
+    """x float, any shape; scale float32 and zero_point int32, rank 0 (axis -1) or [C] along `axis`."""
+    op: Any = opset19 if dtype in _EIGHT_BIT else opset21
+    zero = op.Cast(zero_point, to=int(ONNX_TYPES[dtype]))
+    along = {} if axis < 0 else {"axis": axis}
+    return op.DequantizeLinear(op.QuantizeLinear(x, scale, zero, **along), scale, zero, **along)
+
+
+def table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What torch.onnx.export takes as custom_translation_table."""
+    return {torch.ops.edgeft.fq.default: _fake_quantize}

@@ -1,0 +1,110 @@
+"""From a module to a flat graph of ATen calls, captured in eval mode with free dimensions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
+
+from edgeft.errors import ModelError
+from edgeft.tasks.task import TensorSpec
+
+
+class Logits(nn.Module):
+    """Named tensors in, one tensor out: what graph capture and export need of a transformers model or any module.
+
+    order   when given, the output columns are put in this order (the label order of the bundle)
+    """
+
+    def __init__(self, model: nn.Module, order: Sequence[int] | None = None) -> None:
+        super().__init__()
+        self.model = model
+        keep = order is not None and list(order) != list(range(len(order)))
+        self.register_buffer("order", torch.tensor(order) if keep else None, persistent=False)
+
+    def forward(self, **tensors: Tensor) -> Tensor:
+        out = self.model(**tensors)
+        logits: Tensor = out if isinstance(out, Tensor) else out.logits
+        return logits if self.order is None else logits.index_select(1, self.order)
+
+
+def dynamic_shapes(inputs: Sequence[TensorSpec]) -> dict[str, dict[int, Any]]:
+    """torch.export's description of the free dimensions: those whose size is a name."""
+    return {
+        spec.name: {i: torch.export.Dim.DYNAMIC for i, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in inputs
+    }
+
+
+def prepare(model: nn.Module) -> nn.Module:
+    """A copy of `model` in a form whose every product can be quantized: eval mode, attention as plain products,
+    no weight parametrization. The model given is left alone."""
+    model = copy.deepcopy(model).eval()
+    for module in model.modules():
+        if hasattr(module, "set_attn_implementation"):
+            module.set_attn_implementation("eager")
+        if hasattr(module, "fused_attn"):
+            module.fused_attn = False
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
+                parametrize.remove_parametrizations(module, name)
+    return model
+
+
+def capture(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, Tensor]) -> fx.GraphModule:
+    """The graph of `model` called with exactly `inputs`; parameters keep their names and requires_grad flags.
+
+    example   one tensor an input; free dimensions must be at least 2, or capture would fix them
+    Raises ModelError when the model cannot be captured, with the place in the model that stops it.
+    """
+    kwargs = {spec.name: example[spec.name] for spec in inputs}
+    wrapped = Logits(model)
+    try:
+        with torch.no_grad():
+            program = torch.export.export(
+                wrapped, (), kwargs, dynamic_shapes={"tensors": dynamic_shapes(inputs)}, strict=False
+            )
+    except Exception as error:  # torch.export raises many kinds; each one means the same to the user
+        raise ModelError(
+            f"{type(model).__name__} cannot be captured as a graph: {_first_lines(error)}",
+            "use --scheme none to fine-tune it without quantization",
+        ) from error
+    graph = program.module(check_guards=False)
+    trainable = {name: parameter.requires_grad for name, parameter in wrapped.named_parameters()}
+    for name, parameter in graph.named_parameters():
+        parameter.requires_grad_(trainable.get(name, True))
+    return drop_no_ops(graph)
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300] or type(error).__name__
+
+
+def _is_no_op(node: fx.Node) -> bool:
+    if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
+        return False
+    name = str(node.target)
+    if name in ("aten.dropout.default", "aten.dropout_.default", "aten.feature_dropout.default"):
+        return not node.args[2]
+    if name in ("aten.alias.default", "aten.detach.default", "aten.detach_.default", "aten.lift_fresh_copy.default"):
+        return True
+    if name in ("aten.to.dtype", "aten._to_copy.default", "aten.to.dtype_layout", "aten.type_as.default"):
+        before, after = node.args[0].meta.get("val"), node.meta.get("val")
+        return isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype
+    return False
+
+
+def drop_no_ops(graph: fx.GraphModule) -> fx.GraphModule:
+    """Take out what eval mode leaves standing: dropout, aliases, casts to the same type."""
+    for node in list(graph.graph.nodes):
+        if _is_no_op(node):
+            node.replace_all_uses_with(node.args[0])
+            graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph

@@ -1,0 +1,275 @@
+"""Quantizers onto the edges of a captured graph, by the rules of quantization.md 2.4 and 2.6.
+
+One quantizer a tensor: after insertion every use of the tensor reads the quantizer's output. A data-movement operator
+passes on the quantizer *object* of what it moves, so that the device sees equal scales on both sides and drops the pair.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from edgeft.quant.fold import attribute
+from edgeft.quant.operators import (
+    BINARY, CAST, CLIP, CLIP_BOUNDS, FIXED, LIST, MATMUL, OWN, RESCALE, THROUGH, VIEW, WEIGHTED, name_of,
+)  # fmt: skip
+from edgeft.quant.quantizer import BiasQuantizer, Quantizer
+from edgeft.scheme import Scheme
+
+# Operators that compute nothing a reader of the coverage report would miss.
+_NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a tensor's numbers come from: a quantizer, and the constant its values were multiplied by since."""
+
+    quantizer: Quantizer
+    factor: float = 1.0
+
+
+@dataclass
+class Inserter:
+    """Puts the quantizers of `scheme` into `graph`, node by node in graph order.
+
+    live        nodes that carry data, against bookkeeping such as masks and positions
+    completed   tensors that got a quantizer only because a product needed one
+    kept_float  operators left alone, with the reason
+    """
+
+    graph: fx.GraphModule
+    scheme: Scheme
+    live: set[fx.Node] = field(default_factory=set)
+    mask_adds: set[fx.Node] = field(default_factory=set)
+    completed: list[str] = field(default_factory=list)
+    kept_float: list[tuple[str, str]] = field(default_factory=list)
+
+    def run(self) -> None:
+        nodes = list(self.graph.graph.nodes)
+        self.live = _live_nodes(self.graph, nodes)
+        self.mask_adds = _mask_adds(nodes, self.live)
+        for node in nodes:
+            self._visit(node)
+        for node in nodes:
+            self._complete(node)
+        for node in nodes:
+            self._quantize_bias(node)
+        self.graph.graph.lint()
+        self.graph.recompile()
+
+    # --- one node ---
+
+    def _visit(self, node: fx.Node) -> None:
+        name = name_of(node)
+        if node.op == "placeholder":
+            if node in self.live:
+                self._after(node, self._activation())
+        elif not name or node not in self.live or not _is_float(node) or node in self.mask_adds:
+            return
+        elif self._rescales(node):
+            return
+        elif name in VIEW:
+            source = self.find(node.args[0])
+            if source is not None and source.factor == 1.0:
+                self._after(node, source.quantizer)
+        elif name in LIST or name in THROUGH:
+            return
+        elif name == "embedding" and attribute(self.graph, node.args[0]) is not None:
+            self._quantize_table(node)
+        else:
+            self._visit_operator(node, name)
+
+    def _visit_operator(self, node: fx.Node, name: str) -> None:
+        if name in WEIGHTED and attribute(self.graph, node.args[1]) is not None:
+            self._quantize_weight(node)
+        if name not in WEIGHTED | MATMUL | BINARY | OWN | CLIP:
+            self.kept_float.append((node.name, f"no integer form of {name} is known"))
+            return
+        if name in WEIGHTED | BINARY and _only_user_clips(node):
+            return
+        self._after(node, self._output_quantizer(node, name))
+
+    def _output_quantizer(self, node: fx.Node, name: str) -> Quantizer:
+        grid = self.scheme.activation
+        if name in FIXED:
+            scale, above = FIXED[name]
+            return Quantizer(grid, fixed=(scale, grid.qmin + above))
+        bounds = CLIP_BOUNDS[name](node) if name in CLIP_BOUNDS else None
+        cap = (bounds[1] - bounds[0]) / (grid.qmax - grid.qmin) if bounds else None
+        return self._activation(cap)
+
+    def _activation(self, cap: float | None = None) -> Quantizer:
+        return Quantizer(self.scheme.activation, cap=cap)
+
+    def _quantize_weight(self, node: fx.Node) -> None:
+        weight = node.args[1]
+        assert isinstance(weight, fx.Node)
+        tensor = attribute(self.graph, weight)
+        assert tensor is not None
+        quantizer = Quantizer(self.scheme.weight, channels=tensor.shape[0], axis=0)
+        self._replace_argument(node, 1, quantizer, f"{node.name}_weight_fq")
+
+    def _quantize_table(self, node: fx.Node) -> None:
+        grid = replace(self.scheme.weight, dtype="s8", qmin=-127, qmax=127, per_channel=False)
+        quantizer = Quantizer(grid)
+        self._replace_argument(node, 0, quantizer, f"{node.name}_table_fq")
+        self._after(node, quantizer)
+
+    def _complete(self, node: fx.Node) -> None:
+        """Give every data input of a product or sum that still comes in float a quantizer of its own."""
+        name = name_of(node)
+        if name not in _NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.mask_adds:
+            return
+        if self._rescales(node):
+            return
+        for index, operand in _data_operands(node, name):
+            if operand in self.live and _is_float(operand) and self.find(operand) is None:
+                if name in BINARY and not _tensor_of(operand):
+                    continue
+                self.completed.append(f"{operand.name} -> {node.name}")
+                self._replace_operand(node, index, operand)
+
+    def _quantize_bias(self, node: fx.Node) -> None:
+        if name_of(node) not in WEIGHTED or len(node.args) < 3 or attribute(self.graph, node.args[2]) is None:
+            return
+        source, weight = self.find(node.args[0]), self.find(node.args[1])
+        if source is None or weight is None:
+            return
+        quantizer = BiasQuantizer(source.quantizer, weight.quantizer, source.factor)
+        self._replace_argument(node, 2, quantizer, f"{node.name}_bias_fq")
+
+    # --- looking back ---
+
+    def find(self, node: Any) -> Source | None:
+        """The quantizer whose grid the numbers of `node` lie on, looking back through what only moves them."""
+        factor = 1.0
+        while isinstance(node, fx.Node):
+            if node.op == "call_module":
+                module = self.graph.get_submodule(str(node.target))
+                return Source(module, factor) if isinstance(module, Quantizer) else None
+            name = name_of(node)
+            if self._rescales(node):
+                factor *= _factor(node) or 1.0
+            elif name not in VIEW | LIST | THROUGH:
+                return None
+            node = node.args[0]
+        return None
+
+    def _rescales(self, node: fx.Node) -> bool:
+        """Is this a multiplication by a positive constant of a tensor on a grid, that only products and sums read?
+
+        When a view follows, the scale on both of its sides would differ, so it is then a product like any other.
+        """
+        if name_of(node) not in RESCALE or _factor(node) is None:
+            return False
+        if any(name_of(user) in VIEW | LIST for user in node.users):
+            return False
+        source = node.args[0]
+        if not isinstance(source, fx.Node):
+            return False
+        if source.op == "call_module":
+            return True
+        # Before its own visit a producer has no quantizer yet; the producer decides.
+        return source in self.live and name_of(source) in WEIGHTED | MATMUL | OWN | VIEW
+
+    # --- changing the graph ---
+
+    def _after(self, node: fx.Node, quantizer: Quantizer) -> None:
+        target = self._register(quantizer, f"{node.name}_fq")
+        users = list(node.users)
+        with self.graph.graph.inserting_after(node):
+            new = self.graph.graph.call_module(target, (node,))
+        new.meta["val"] = node.meta.get("val")
+        self.live.add(new)
+        for user in users:
+            user.replace_input_with(node, new)
+
+    def _replace_argument(self, node: fx.Node, index: int, module: torch.nn.Module, name: str) -> None:
+        target = self._register(module, name)
+        operand = node.args[index]
+        assert isinstance(operand, fx.Node)
+        with self.graph.graph.inserting_before(node):
+            new = self.graph.graph.call_module(target, (operand,))
+        new.meta["val"] = operand.meta.get("val")
+        node.update_arg(index, new)
+
+    def _replace_operand(self, node: fx.Node, index: int, operand: fx.Node) -> None:
+        target = self._register(self._activation(), f"{node.name}_input{index}_fq")
+        with self.graph.graph.inserting_before(node):
+            new = self.graph.graph.call_module(target, (operand,))
+        new.meta["val"] = operand.meta.get("val")
+        self.live.add(new)
+        node.replace_input_with(operand, new)
+
+    def _register(self, module: torch.nn.Module, name: str) -> str:
+        for known, other in self.graph.named_modules():
+            if other is module:
+                return known
+        self.graph.add_submodule(name, module)
+        return name
+
+
+def _is_float(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    if isinstance(value, (list, tuple)):
+        return bool(value) and isinstance(value[0], Tensor) and value[0].is_floating_point()
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _live_nodes(graph: fx.GraphModule, nodes: list[fx.Node]) -> set[fx.Node]:
+    """Parameters, float inputs, and whatever depends on one of them."""
+    live: set[fx.Node] = set()
+    for node in nodes:
+        parameter = isinstance(attribute(graph, node), torch.nn.Parameter)
+        data_input = node.op == "placeholder" and _is_float(node)
+        if parameter or data_input or any(source in live for source in node.all_input_nodes):
+            live.add(node)
+    return live
+
+
+def _mask_adds(nodes: list[fx.Node], live: set[fx.Node]) -> set[fx.Node]:
+    """The additions (or products) that put a mask on attention scores: between them and softmax all stays float."""
+    found = set()
+    for node in nodes:
+        if name_of(node) != "softmax.int":
+            continue
+        source = node.args[0]
+        while isinstance(source, fx.Node) and name_of(source) in CAST:
+            source = source.args[0]
+        if isinstance(source, fx.Node) and name_of(source) in BINARY:
+            if any(operand not in live for operand in source.all_input_nodes):
+                found.add(source)
+    return found
+
+
+def _only_user_clips(node: fx.Node) -> bool:
+    return len(node.users) == 1 and name_of(next(iter(node.users))) in CLIP
+
+
+def _factor(node: fx.Node) -> float | None:
+    """The positive constant this product or quotient multiplies by; None when it does anything else."""
+    if len(node.args) < 2 or not isinstance(node.args[1], (int, float)):
+        return None
+    value = float(node.args[1])
+    if not math.isfinite(value) or value <= 0:
+        return None
+    return 1.0 / value if name_of(node).startswith("div") else value
+
+
+def _tensor_of(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and value.dim() > 0
+
+
+def _data_operands(node: fx.Node, name: str) -> list[tuple[int, fx.Node]]:
+    if name in WEIGHTED:
+        operands: list[Any] = [node.args[0]]
+    elif name == "cat":
+        operands = list(node.args[0])  # type: ignore[arg-type]
+    else:
+        operands = list(node.args[:2])
+    return [(i, operand) for i, operand in enumerate(operands) if isinstance(operand, fx.Node)]

@@ -1,0 +1,78 @@
+"""What the engine knows of ATen operators: one table, by name (quantization.md 2.5).
+
+A name is the operator without `aten.` and without `.default`; an in-place variant counts as its plain form.
+An operator in none of these sets stays float and is listed in the coverage report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch.fx import Node
+
+WEIGHTED = frozenset({"conv1d", "conv1d.padding", "conv2d", "conv2d.padding", "linear"})
+CONVOLUTION = WEIGHTED - {"linear"}
+MATMUL = frozenset({"matmul", "bmm"})
+BINARY = frozenset({"add.Tensor", "mul.Tensor"})
+CLIP = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min"})
+OWN = frozenset(
+    {
+        "softmax.int", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "layer_norm",
+        "group_norm", "adaptive_avg_pool2d", "avg_pool2d", "mean.dim", "cat", "embedding",
+        "scaled_dot_product_attention",
+    }
+)  # fmt: skip
+VIEW = frozenset(
+    {
+        "view", "reshape", "flatten.using_ints", "permute", "transpose.int", "contiguous", "clone", "alias", "detach",
+        "expand", "slice.Tensor", "select.int", "unsqueeze", "squeeze.dim", "squeeze.dims", "max_pool2d", "dropout",
+        "getitem",
+    }
+)  # fmt: skip
+LIST = frozenset({"unbind.int", "chunk", "split.Tensor", "split_with_sizes"})
+THROUGH = frozenset({"pad", "constant_pad_nd"})
+# Multiplication by a positive constant moves the scale and leaves the codes: no quantizer of its own.
+RESCALE = frozenset({"mul.Tensor", "mul.Scalar", "div.Tensor", "div.Scalar"})
+# Between a mask's addition and its softmax.
+CAST = frozenset({"_to_copy", "to.dtype", "type_as", "dropout", "contiguous", "clone", "alias", "detach"})
+
+# Output ranges the operator itself dictates: (scale, zero point above qmin).
+FIXED: dict[str, tuple[float, int]] = {
+    "softmax.int": (1 / 256, 0),
+    "sigmoid": (1 / 256, 0),
+    "hardsigmoid": (1 / 255, 0),
+}
+
+
+def name_of(node: Node) -> str:
+    """The table name of a call; "" for a node that is no call of an operator."""
+    if node.op != "call_function":
+        return ""
+    target = node.target
+    if not hasattr(target, "_schema"):
+        return str(getattr(target, "__name__", target))
+    operator, _, overload = str(target).removeprefix("aten.").partition(".")
+    if operator.endswith("_") and not operator.startswith("_"):
+        operator = operator[:-1]
+    return operator if overload in ("", "default") else f"{operator}.{overload}"
+
+
+def _hardtanh(node: Node) -> tuple[float, float]:
+    low = node.args[1] if len(node.args) > 1 else -1.0
+    high = node.args[2] if len(node.args) > 2 else 1.0
+    return float(low), float(high)  # type: ignore[arg-type]
+
+
+def _clamp(node: Node) -> tuple[float, float] | None:
+    low = node.args[1] if len(node.args) > 1 else node.kwargs.get("min")
+    high = node.args[2] if len(node.args) > 2 else node.kwargs.get("max")
+    both = isinstance(low, (int, float)) and isinstance(high, (int, float))
+    return (float(low), float(high)) if both else None  # type: ignore[arg-type]
+
+
+# Operators that clip on both sides: how to read their bounds.
+CLIP_BOUNDS: dict[str, Callable[[Node], tuple[float, float] | None]] = {
+    "relu6": lambda node: (0.0, 6.0),
+    "hardtanh": _hardtanh,
+    "clamp": _clamp,
+}

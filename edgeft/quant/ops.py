@@ -1,0 +1,107 @@
+"""Fake-quantization arithmetic: one forward for training, one operator for export.
+
+    q = clamp(round_half_even(x / s) + z, qmin, qmax)         y = (q - z) * s
+
+The division is written as a division on purpose. torch's own kernels multiply by 1/s, and at rounding ties that
+gives the neighbouring integer of the one onnxruntime's QuantizeLinear gives.
+
+Gradients: straight-through inside the range, and learned step sizes (LSQ, Esser et al., arXiv 1902.08153) with the
+gradient scale 1 / sqrt(numel * qmax) of that paper.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Codes of the storage types in the exported operator; exporting/translate.py holds their ONNX types.
+DTYPE_CODES = {"u8": 0, "s8": 1, "u16": 2, "s16": 3, "s32": 4}
+DTYPE_BOUNDS = {0: (0, 255), 1: (-128, 127), 2: (0, 65535), 3: (-32768, 32767), 4: (-(2**31), 2**31 - 1)}
+
+
+def along(values: Tensor, axis: int, rank: int) -> Tensor:
+    """Shape a [C] tensor so that it multiplies axis `axis` of a tensor of `rank`; a rank-0 tensor stays as it is."""
+    if values.dim() == 0:
+        return values
+    shape = [1] * rank
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
+class FakeQuantize(torch.autograd.Function):
+    """y = clamp(round(x / s), low, high) * s, with low = qmin - z and high = qmax - z.
+
+    x      any shape, float; scale rank 0, or [C] with `axis` the channel axis of x
+    low, high  bounds of the integer after the zero point is taken off, so that y needs one multiplication only
+    qmax   largest code, for the gradient scale of the step size
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, low: float, high: float, axis: int, qmax: int) -> Tensor:
+        s = along(scale, axis, x.dim())
+        if ctx.needs_input_grad[1]:
+            v = x / s
+            ctx.save_for_backward(v, s)
+            y = v.round().clamp_(low, high).mul_(s)
+        else:
+            r = (x / s).round_()
+            y = r.clamp(low, high)
+            ctx.save_for_backward(r.eq_(y).bool() if ctx.needs_input_grad[0] else None, None)
+            y = y.mul_(s)
+        ctx.low, ctx.high, ctx.axis, ctx.qmax, ctx.per_channel = low, high, axis, qmax, scale.dim() > 0
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (dy,) = grads
+        saved, s = ctx.saved_tensors
+        if s is None:
+            return dy * saved if saved is not None else None, None, None, None, None, None
+        v = saved
+        r = v.round()
+        c = r.clamp(ctx.low, ctx.high)
+        inside = r == c
+        dx = dy * inside if ctx.needs_input_grad[0] else None
+        # d y / d s is round(v) - v inside the range and the clamped code outside it.
+        slope = c.sub_(v * inside).mul_(dy)
+        factor = (v.numel() * ctx.qmax) ** -0.5
+        if ctx.per_channel:
+            axes = [i for i in range(v.dim()) if i != ctx.axis % v.dim()]
+            ds = slope.sum(axes) * factor
+        else:
+            ds = slope.sum() * factor
+        return dx, ds, None, None, None, None
+
+
+class RoundBias(torch.autograd.Function):
+    """clamp(round(b / s), -(2**31 - 1), 2**31 - 1) * s with a straight-through gradient; b and s are [C].
+
+    Computed in float64: an int32 code does not fit the 24 bits of a float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, scale: Tensor) -> Tensor:
+        wide = scale.double()
+        code = torch.round(bias.double() / wide).clamp_(-(2**31 - 1), 2**31 - 1)
+        return (code * wide).to(bias.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None]:
+        return grads[0], None
+
+
+@torch.library.custom_op("edgeft::fq", mutates_args=())
+def fq(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, dtype: int) -> Tensor:
+    """The operator that exports as QuantizeLinear, DequantizeLinear; `dtype` is a code of DTYPE_CODES."""
+    qmin, qmax = DTYPE_BOUNDS[dtype]
+    s = along(scale, axis, x.dim())
+    z = along(zero_point, axis, x.dim()).to(x.dtype)
+    code = torch.clamp(torch.round(x / s) + z, qmin, qmax)
+    return (code - z) * s
+
+
+@fq.register_fake
+def _(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, dtype: int) -> Tensor:
+    return torch.empty_like(x)
