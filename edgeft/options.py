@@ -29,7 +29,7 @@ class Option:
     metavar   what the help shows for the value
     flag      takes no value on the command line
     argument  is given by position
-    from_recipe  a relative path in a recipe is looked for beside the recipe first
+    from_recipe  "path": may be a relative path, looked for beside the recipe first; "file": only files are
     output    says where or how results are written, not what they are: no reason to do a step again
     """
 
@@ -39,7 +39,7 @@ class Option:
     metavar: str = "TEXT"
     flag: bool = False
     argument: bool = False
-    from_recipe: bool = False
+    from_recipe: str = ""
     output: bool = False
 
 
@@ -160,7 +160,7 @@ _FREEZE = re.compile(r"backbone|none|embeddings|lora|last:[1-9]\d*")
 
 def freeze(value: Any) -> str:
     """What stays as it is: one kind for the whole run, or a schedule KIND:EPOCHS,…,KIND."""
-    wrong = "expected backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule as in backbone:1,last:2:1,none"
+    wrong = "expected backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule as backbone:1,last:2:1,none"
     given = text(value)
     if given.startswith("regex:"):
         return _freeze_pattern(given)

@@ -1,8 +1,7 @@
-"""Recipes: the settings of tune, export and eval, as frozen values.
+"""Recipes: TOML files with the sections [tune], [export] and [eval], and what overrides them.
 
-The fields below are the only place where an option is defined. The command line and the TOML sections [tune],
-[export] and [eval] are generated from them, so an option and its key cannot have different names. What is given
-later wins: default, recipe file, --set, command line.
+What is given later wins: default, recipe file, --set, command line. Unknown names and wrong values are refused
+before any work starts.
 """
 
 from __future__ import annotations
@@ -12,155 +11,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
-from edgeft import options as read
-from edgeft.budget import parse_budget
 from edgeft.errors import UsageError, did_you_mean
-from edgeft.options import Option, option
+from edgeft.options import Option
+from edgeft.specs import SECTIONS, EvalSpec, ExportSpec, TuneSpec
+from edgeft.toml import parse_toml
 
-VARIANTS = ("original", "float32", "int8-ptq", "int8")
-_DRY_RUN = "print the plan and do nothing"
-
-
-def _budget(value: Any) -> str:
-    parse_budget(read.text(value))
-    return str(value)
-
-
-@dataclass(frozen=True)
-class TuneSpec:
-    """What `edgeft tune` is to do."""
-
-    model: str = option(
-        ..., read.text, "pretrained model: a folder saved by transformers, a Hub id, a timm id, or file.py:factory",
-        short="m", from_recipe=True,
-    )
-    data: str = option(
-        ..., read.text, "examples: a folder of class folders, a CSV/TSV/JSONL table or folder of them, or a Hub id",
-        short="d", from_recipe=True,
-    )
-    task: str | None = option(None, read.text, "what the model is for; found out from model and data", short="t")
-    profile: str = option(
-        "generic", read.text, "hardware profile of the target, a name or a TOML file", short="p", from_recipe=True,
-        metavar="NAME|FILE",
-    )
-    scheme: str | None = option(
-        None, read.text, "number grids to train for, by default the profile's; none = plain fine-tuning", short="s",
-        metavar="NAME",
-    )
-    freeze: str = option(
-        "backbone", read.freeze,
-        "what keeps its weights: backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule", metavar="KIND",
-    )
-    epochs: float = option(3.0, read.number(0), "passes over the training examples in float", metavar="N")
-    qat_epochs: float = option(
-        1.0, read.number(0), "quantization-aware passes after that; fractions count, 0 = only calibrate", metavar="N"
-    )
-    lr: float | None = option(
-        None, read.number(0, above=True), "peak learning rate of the float phase, by default chosen by --freeze",
-        metavar="RATE",
-    )
-    batch_size: int | str = option(32, read.batch_size, "examples a training step", metavar="N|auto")
-    max_length: int | None = option(
-        None, read.whole(2), "longest text in tokens, by default what the model takes, at most 128", metavar="N"
-    )
-    image_size: int | None = option(
-        None, read.whole(8), "height and width images are brought to, by default the model's own", metavar="PIXELS"
-    )
-    augment: str = option(
-        "none", read.choice("none", "crop", "flip"),
-        "vary training images: crop = random crops, flip = crops and mirror images", metavar="none|crop|flip",
-    )
-    class_weights: str = option(
-        "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"
-    )
-    patience: int = option(
-        0, read.whole(0), "stop after so many evaluations without a better score; 0 = never", metavar="N"
-    )
-    search: int = option(0, read.whole(0), "trials of a hyperparameter search; 0 = none", metavar="N")
-    device: str = option("auto", read.device, "where to train", metavar="auto|cpu|cuda[:N]")
-    precision: str = option(
-        "auto", read.choice("auto", "fp32", "bf16", "fp16"),
-        "arithmetic of the float phase; auto = bf16 on a GPU that has it, else fp32", metavar="auto|fp32|bf16|fp16",
-    )
-    seed: int = option(0, read.whole(0), "seed of splits, order and new weights", metavar="N")
-    workers: int = option(0, read.whole(0), "processes that load examples; 0 = load in the training process", metavar="N")
-    report_to: str = option("none", read.text, "experiment trackers, as transformers names them", metavar="NAME")
-    text_column: str | None = option(None, read.text, "column of a table that holds the text", metavar="NAME")
-    label_column: str | None = option(None, read.text, "column of a table that holds the label", metavar="NAME")
-    calibration_samples: int = option(
-        512, read.whole(1), "training examples that ranges are calibrated on", metavar="N"
-    )
-    output: Path = option(Path("run"), read.path, "folder of the run", short="o", metavar="RUN", output=True)
-    resume: bool = option(False, read.flag, "go on from the last checkpoint in --output", flag=True, output=True)
-    dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
-
-
-@dataclass(frozen=True)
-class ExportSpec:
-    """What `edgeft export` is to do."""
-
-    run: Path = option(..., read.path, "folder that edgeft tune wrote", argument=True, from_recipe=True)
-    profile: str | None = option(
-        None, read.text, "hardware profile, by default the one the run was tuned for", short="p", from_recipe=True,
-        metavar="NAME|FILE",
-    )
-    output: Path = option(Path("bundle"), read.path, "folder of the bundle", short="o", metavar="BUNDLE", output=True)
-    variants: tuple[str, ...] = option(
-        VARIANTS, read.names(*VARIANTS), "models to write, with commas between them", metavar="NAME,..."
-    )
-    opset: int | None = option(None, read.whole(13), "ONNX opset, by default the lowest the scheme needs", metavar="N")
-    archive: bool = option(False, read.flag, "also pack the bundle into one .edgeft.tar.gz", flag=True)
-    samples: int | None = option(
-        None, read.whole(1), "held-out examples to carry along, by default all", metavar="N"
-    )
-    dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
-
-
-@dataclass(frozen=True)
-class EvalSpec:
-    """What `edgeft eval` is to do."""
-
-    bundle: Path = option(
-        ..., read.path, "folder that edgeft export wrote, or an .edgeft.tar.gz of it", argument=True, from_recipe=True
-    )
-    profile: str = option(
-        "auto", read.text, "hardware profile; auto = the one that fits this machine", short="p", from_recipe=True,
-        metavar="auto|NAME|FILE",
-    )
-    preset: str = option(
-        "standard", read.choice("quick", "standard", "full"), "how long to measure", metavar="quick|standard|full"
-    )
-    variants: tuple[str, ...] | None = option(
-        None, read.names(), "models to measure, with commas between them, by default all", metavar="NAME,..."
-    )
-    limit: int | None = option(None, read.whole(1), "use only the first N held-out examples", metavar="N")
-    scenario: str = option(
-        "single-stream", read.scenario, "how queries arrive", metavar="single-stream|offline|paced:MS"
-    )
-    provider: str | None = option(None, read.text, "execution provider, by default the profile's first", metavar="EP")
-    threads: int | None = option(None, read.whole(1), "threads of the runtime, by default the profile's", metavar="N")
-    meter: str = option(
-        "auto", read.text, "energy meter: auto, none, its name, or a power log", from_recipe=True,
-        metavar="auto|none|NAME|FILE.csv",
-    )
-    budget: str | None = option(
-        None, _budget, "limits to keep, as in accuracy>=-1pt,latency_p90<=20ms; a miss ends with exit code 3",
-        metavar="LIMITS",
-    )
-    seed: int = option(0, read.whole(0), "seed of the order of blocks and samples", metavar="N")
-    output: Path = option(Path("result"), read.path, "folder of the result", short="o", metavar="RESULT", output=True)
-    format: str = option(
-        "text", read.choice("text", "markdown", "json", "html"), "what is printed", metavar="text|markdown|json|html",
-        output=True,
-    )
-    dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
-
+__all__ = [
+    "SECTIONS", "EvalSpec", "ExportSpec", "Recipe", "TuneSpec", "as_settings", "command_of", "describe", "gather",
+    "make_spec", "options_of", "read_recipe",
+]
 
 Spec = TypeVar("Spec", TuneSpec, ExportSpec, EvalSpec)
-SECTIONS: Mapping[str, type[Any]] = MappingProxyType({"tune": TuneSpec, "export": ExportSpec, "eval": EvalSpec})
 
 
 @dataclass(frozen=True)
@@ -192,7 +55,8 @@ def command_of(spec: Any) -> str:
 
 def make_spec(kind: type[Spec], values: Mapping[str, Any]) -> Spec:
     """A spec from Python values. Raises UsageError for an unknown name, a wrong value or a missing one."""
-    return _build(kind, _read_values(kind, values, "edgeft."))
+    spec: Spec = _build(kind, _read_values(kind, values, "edgeft."))
+    return spec
 
 
 def as_settings(spec: Any) -> dict[str, Any]:
@@ -270,7 +134,7 @@ def read_recipe(recipe: Path | str, overrides: Mapping[str, Mapping[str, Any]] |
 def _read_given(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
     known = options_of(SECTIONS[section])
     return {
-        name: read_value(known[name], value, f"{_spelled(name, known[name])} {value!r}") for name, value in given.items()
+        name: read_value(known[name], value, f"{_spelled(name, known[name])} {value}") for name, value in given.items()
     }
 
 
@@ -279,27 +143,23 @@ def _spelled(name: str, known: Option) -> str:
 
 
 def _read_file(recipe: Path) -> dict[str, dict[str, Any]]:
-    document = _known_sections(_parse_toml(recipe), str(recipe))
+    document = _known_sections(_parse(recipe), str(recipe))
     found = {}
     for section, values in document.items():
         typed = _read_values(SECTIONS[section], values, f"{recipe}: ")
         known = options_of(SECTIONS[section])
         found[section] = {
-            name: _beside(recipe, value) if known[name].from_recipe else value for name, value in typed.items()
+            name: _beside(recipe, value, known[name].from_recipe) for name, value in typed.items()
         }
     return found
 
 
-def _parse_toml(recipe: Path) -> dict[str, Any]:
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
+def _parse(recipe: Path) -> dict[str, Any]:
     if not recipe.is_file():
         raise UsageError(f"there is no recipe {recipe}", "give --recipe the path of a TOML file")
     try:
-        return tomllib.loads(recipe.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(recipe)
+    except ValueError as error:
         raise UsageError(f"{recipe} is not TOML: {error}", "correct that line") from None
 
 
@@ -315,13 +175,13 @@ def _known_sections(document: Mapping[str, Any], where: str) -> Mapping[str, Map
 _FACTORY = re.compile(r"(.+\.py)(:[A-Za-z_]\w*)")
 
 
-def _beside(recipe: Path, value: Any) -> Any:
-    """`value` as a path beside the recipe when there is such a file or folder, else `value` as it is."""
+def _beside(recipe: Path, value: Any, rule: str) -> Any:
+    """`value` as a path beside the recipe when such a file (or, by the rule "path", folder) is there."""
     factory = _FACTORY.fullmatch(str(value))
     given, rest = factory.groups() if factory else (str(value), "")
     near = recipe.parent / given
-    # A profile or meter is first of all a name: a folder that happens to be called so must not hide it.
-    if Path(given).is_absolute() or not near.exists():
+    found = near.is_file() if rule == "file" else near.exists()
+    if not rule or not found or Path(given).is_absolute():
         return value
     return type(value)(f"{near}{rest}")
 
@@ -333,7 +193,7 @@ def _read_settings(section: str | None, settings: Sequence[str]) -> dict[str, di
         if not equals:
             raise UsageError(f"--set {setting} has no value", "write --set key=value")
         prefix, dot, name = key.strip().rpartition(".")
-        target = prefix if dot else section
+        target = prefix if dot else section or ""
         if target not in SECTIONS:
             wanted = "write it as tune.KEY, export.KEY or eval.KEY"
             raise UsageError(f"--set {setting} names no section", wanted if not dot else did_you_mean(prefix, SECTIONS))

@@ -1,0 +1,160 @@
+"""The settings of tune, export and eval, as frozen values.
+
+These fields are the only place where an option is defined: the command line and the keys of a recipe are generated
+from them, so an option and its key cannot have different names. A spec is read by the `run.py` of its step and
+goes no further down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from edgeft import options as read
+from edgeft.budget import parse_budget
+from edgeft.options import option
+
+VARIANTS = ("original", "float32", "int8-ptq", "int8")
+_DRY_RUN = "print the plan and do nothing"
+
+
+def _budget(value: Any) -> str:
+    parse_budget(read.text(value))
+    return str(value)
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """What `edgeft tune` is to do."""
+
+    model: str = option(
+        ..., read.text, "pretrained model: a folder saved by transformers, a Hub id, a timm id, or file.py:factory",
+        short="m", from_recipe="path",
+    )
+    data: str = option(
+        ..., read.text, "examples: a folder of class folders, a CSV/TSV/JSONL table or folder of them, or a Hub id",
+        short="d", from_recipe="path",
+    )
+    task: str | None = option(None, read.text, "what the model is for; found out from model and data", short="t")
+    profile: str = option(
+        "generic", read.text, "hardware profile of the target, a name or a TOML file", short="p", from_recipe="file",
+        metavar="NAME|FILE",
+    )
+    scheme: str | None = option(
+        None, read.text, "number grids to train for, by default the profile's; none = plain fine-tuning", short="s",
+        metavar="NAME",
+    )
+    freeze: str = option(
+        "backbone", read.freeze,
+        "what keeps its weights: backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule",
+        metavar="KIND",
+    )
+    epochs: float = option(3.0, read.number(0), "passes over the training examples in float", metavar="N")
+    qat_epochs: float = option(
+        1.0, read.number(0), "quantization-aware passes after that; fractions count, 0 = only calibrate", metavar="N"
+    )
+    lr: float | None = option(
+        None, read.number(0, above=True), "peak learning rate of the float phase, by default chosen by --freeze",
+        metavar="RATE",
+    )
+    batch_size: int | str = option(32, read.batch_size, "examples a training step", metavar="N|auto")
+    max_length: int | None = option(
+        None, read.whole(2), "longest text in tokens, by default what the model takes, at most 128", metavar="N"
+    )
+    image_size: int | None = option(
+        None, read.whole(8), "height and width images are brought to, by default the model's own", metavar="PIXELS"
+    )
+    augment: str = option(
+        "none", read.choice("none", "crop", "flip"),
+        "vary training images: crop = random crops, flip = crops and mirror images", metavar="none|crop|flip",
+    )
+    class_weights: str = option(
+        "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"
+    )
+    patience: int = option(
+        0, read.whole(0), "stop after so many evaluations without a better score; 0 = never", metavar="N"
+    )
+    search: int = option(0, read.whole(0), "trials of a hyperparameter search; 0 = none", metavar="N")
+    device: str = option("auto", read.device, "where to train", metavar="auto|cpu|cuda[:N]")
+    precision: str = option(
+        "auto", read.choice("auto", "fp32", "bf16", "fp16"),
+        "arithmetic of the float phase; auto = bf16 on a GPU that has it, else fp32", metavar="auto|fp32|bf16|fp16",
+    )
+    seed: int = option(0, read.whole(0), "seed of splits, order and new weights", metavar="N")
+    workers: int = option(0, read.whole(0), "processes that load examples; 0 = none of their own", metavar="N")
+    report_to: str = option("none", read.text, "experiment trackers, as transformers names them", metavar="NAME")
+    text_column: str | None = option(None, read.text, "column of a table that holds the text", metavar="NAME")
+    label_column: str | None = option(None, read.text, "column of a table that holds the label", metavar="NAME")
+    calibration_samples: int = option(
+        512, read.whole(1), "training examples that ranges are calibrated on", metavar="N"
+    )
+    output: Path = option(Path("run"), read.path, "folder of the run", short="o", metavar="RUN", output=True)
+    resume: bool = option(False, read.flag, "go on from the last checkpoint in --output", flag=True, output=True)
+    dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """What `edgeft export` is to do."""
+
+    run: Path = option(..., read.path, "folder that edgeft tune wrote", argument=True, from_recipe="path")
+    profile: str | None = option(
+        None, read.text, "hardware profile, by default the one the run was tuned for", short="p", from_recipe="file",
+        metavar="NAME|FILE",
+    )
+    output: Path = option(Path("bundle"), read.path, "folder of the bundle", short="o", metavar="BUNDLE", output=True)
+    variants: tuple[str, ...] = option(
+        VARIANTS, read.names(*VARIANTS), "models to write, with commas between them", metavar="NAME,..."
+    )
+    opset: int | None = option(None, read.whole(13), "ONNX opset, by default the lowest the scheme needs", metavar="N")
+    archive: bool = option(False, read.flag, "also pack the bundle into one .edgeft.tar.gz", flag=True)
+    samples: int | None = option(
+        None, read.whole(1), "held-out examples to carry along, by default all", metavar="N"
+    )
+    dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
+
+
+@dataclass(frozen=True)
+class EvalSpec:
+    """What `edgeft eval` is to do."""
+
+    bundle: Path = option(
+        ..., read.path, "folder that edgeft export wrote, or an .edgeft.tar.gz of it", argument=True, from_recipe="path"
+    )
+    profile: str = option(
+        "auto", read.text, "hardware profile; auto = the one that fits this machine", short="p", from_recipe="file",
+        metavar="auto|NAME|FILE",
+    )
+    preset: str = option(
+        "standard", read.choice("quick", "standard", "full"), "how long to measure", metavar="quick|standard|full"
+    )
+    variants: tuple[str, ...] | None = option(
+        None, read.names(), "models to measure, with commas between them, by default all", metavar="NAME,..."
+    )
+    limit: int | None = option(None, read.whole(1), "use only the first N held-out examples", metavar="N")
+    scenario: str = option(
+        "single-stream", read.scenario, "how queries arrive", metavar="single-stream|offline|paced:MS"
+    )
+    provider: str | None = option(None, read.text, "execution provider, by default the profile's first", metavar="EP")
+    threads: int | None = option(None, read.whole(1), "threads of the runtime, by default the profile's", metavar="N")
+    meter: str = option(
+        "auto", read.text, "energy meter: auto, none, its name, or a power log", from_recipe="file",
+        metavar="auto|none|NAME|FILE.csv",
+    )
+    budget: str | None = option(
+        None, _budget, "limits to keep, as in accuracy>=-1pt,latency_p90<=20ms; a miss ends with exit code 3",
+        metavar="LIMITS",
+    )
+    seed: int = option(0, read.whole(0), "seed of the order of blocks and samples", metavar="N")
+    output: Path = option(Path("result"), read.path, "folder of the result", short="o", metavar="RESULT", output=True)
+    format: str = option(
+        "text", read.choice("text", "markdown", "json", "html"), "what is printed", metavar="text|markdown|json|html",
+        output=True,
+    )
+    dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
+
+
+SECTIONS: Mapping[str, type[Any]] = MappingProxyType({"tune": TuneSpec, "export": ExportSpec, "eval": EvalSpec})
