@@ -15,7 +15,7 @@ from edgeft.quant.capture import capture, prepare
 from edgeft.quant.fold import fold_batch_norm
 from edgeft.quant.insert import Inserter
 from edgeft.quant.observe import METHODS
-from edgeft.quant.quantizer import MODES, BiasQuantizer, Quantizer
+from edgeft.quant.quantizer import MODES, BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import TensorSpec
 
@@ -60,7 +60,7 @@ class QuantModel(nn.Module):
         if mode == "export":
             self._clip_weights()
         for module in self.graph.modules():
-            if isinstance(module, (Quantizer, BiasQuantizer)):
+            if isinstance(module, (Quantizer, SameGrid, BiasQuantizer)):
                 module.mode = mode
 
     def clamp(self) -> None:

@@ -17,7 +17,7 @@ from edgeft.quant.fold import attribute
 from edgeft.quant.operators import (
     BINARY, CAST, CLIP, CLIP_BOUNDS, FIXED, LIST, MATMUL, OWN, RESCALE, THROUGH, VIEW, WEIGHTED, name_of,
 )  # fmt: skip
-from edgeft.quant.quantizer import BiasQuantizer, Quantizer
+from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
 
 # Operators that compute nothing a reader of the coverage report would miss.
@@ -75,7 +75,7 @@ class Inserter:
         elif name in VIEW:
             source = self.find(node.args[0])
             if source is not None and source.factor == 1.0:
-                self._after(node, source.quantizer)
+                self._after(node, SameGrid(source.quantizer))
         elif name in LIST or name in THROUGH:
             return
         elif name == "embedding" and attribute(self.graph, node.args[0]) is not None:
@@ -91,6 +91,8 @@ class Inserter:
             return
         if name in WEIGHTED | BINARY and _only_user_clips(node):
             return
+        if name == "linear" and all(user.op == "output" for user in node.users):
+            return  # logits: the integer product has a float output, finer than any 8-bit grid
         self._after(node, self._output_quantizer(node, name))
 
     def _output_quantizer(self, node: fx.Node, name: str) -> Quantizer:
@@ -117,7 +119,7 @@ class Inserter:
         grid = replace(self.scheme.weight, dtype="s8", qmin=-127, qmax=127, per_channel=False)
         quantizer = Quantizer(grid)
         self._replace_argument(node, 0, quantizer, f"{node.name}_table_fq")
-        self._after(node, quantizer)
+        self._after(node, SameGrid(quantizer))
 
     def _complete(self, node: fx.Node) -> None:
         """Give every data input of a product or sum that still comes in float a quantizer of its own."""
@@ -150,7 +152,8 @@ class Inserter:
         while isinstance(node, fx.Node):
             if node.op == "call_module":
                 module = self.graph.get_submodule(str(node.target))
-                return Source(module, factor) if isinstance(module, Quantizer) else None
+                quantizer = module.quantizer if isinstance(module, SameGrid) else module
+                return Source(quantizer, factor) if isinstance(quantizer, Quantizer) else None
             name = name_of(node)
             if self._rescales(node):
                 factor *= _factor(node) or 1.0
@@ -178,8 +181,8 @@ class Inserter:
 
     # --- changing the graph ---
 
-    def _after(self, node: fx.Node, quantizer: Quantizer) -> None:
-        target = self._register(quantizer, f"{node.name}_fq")
+    def _after(self, node: fx.Node, module: torch.nn.Module) -> None:
+        target = self._register(module, f"{node.name}_fq")
         users = list(node.users)
         with self.graph.graph.inserting_after(node):
             new = self.graph.graph.call_module(target, (node,))
@@ -206,9 +209,6 @@ class Inserter:
         node.replace_input_with(operand, new)
 
     def _register(self, module: torch.nn.Module, name: str) -> str:
-        for known, other in self.graph.named_modules():
-            if other is module:
-                return known
         self.graph.add_submodule(name, module)
         return name
 

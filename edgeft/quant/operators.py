@@ -24,13 +24,13 @@ OWN = frozenset(
 )  # fmt: skip
 VIEW = frozenset(
     {
-        "view", "reshape", "flatten.using_ints", "permute", "transpose.int", "contiguous", "clone", "alias", "detach",
-        "expand", "slice.Tensor", "select.int", "unsqueeze", "squeeze.dim", "squeeze.dims", "max_pool2d", "dropout",
-        "getitem",
+        "view", "reshape", "flatten.using_ints", "permute", "transpose.int", "expand", "slice.Tensor", "select.int",
+        "unsqueeze", "squeeze.dim", "squeeze.dims", "max_pool2d", "getitem",
     }
 )  # fmt: skip
 LIST = frozenset({"unbind.int", "chunk", "split.Tensor", "split_with_sizes"})
-THROUGH = frozenset({"pad", "constant_pad_nd"})
+# Looked through and left bare: a zero pad folds into the convolution, the others vanish on export.
+THROUGH = frozenset({"pad", "constant_pad_nd", "contiguous", "clone", "alias", "detach", "dropout"})
 # Multiplication by a positive constant moves the scale and leaves the codes: no quantizer of its own.
 RESCALE = frozenset({"mul.Tensor", "mul.Scalar", "div.Tensor", "div.Scalar"})
 # Between a mask's addition and its softmax.

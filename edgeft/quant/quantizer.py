@@ -123,6 +123,27 @@ _FORWARD: dict[str, Callable[[Quantizer, Tensor], Tensor]] = {
 }
 
 
+class SameGrid(nn.Module):
+    """Says again, after a tensor was only moved, which quantizer's grid it lies on.
+
+    Its values are on that grid already, so in training it does nothing; on export it writes the pair with the same
+    scale that lets the device drop the conversions around the move.
+    """
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        super().__init__()
+        # In a tuple, so that the quantizer is not registered (and saved) a second time under this module.
+        self._of = (quantizer,)
+        self.mode = "float"
+
+    @property
+    def quantizer(self) -> Quantizer:
+        return self._of[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.quantizer._export(x) if self.mode == "export" else x
+
+
 class BiasQuantizer(nn.Module):
     """Puts a bias on the grid of the accumulator it is added to: s_b = s_x * s_w, int32, zero point 0.
 
