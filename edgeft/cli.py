@@ -1,11 +1,302 @@
-"""The command line (being written)."""
+"""The command line: options, late imports, and the one place that turns an error into a line and an exit code.
+
+Options of tune, export and eval are generated from the fields of their specs (edgeft.specs). Nothing heavy is
+imported before a command really starts, so that `edgeft --help` answers at once on a slow board.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
-from edgeft import __version__
+from edgeft import __version__, console
+from edgeft.errors import EdgeftError, MachineError, did_you_mean
+from edgeft.options import Option
+from edgeft.recipe import describe, gather, options_of
+from edgeft.specs import SECTIONS
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_ON_INTERRUPT = {
+    "tune": "what is complete is kept; go on with the same command and --resume",
+    "run": "what is complete is kept; the same command goes on from there",
+}
+Command = Callable[..., Any]
 
 
-@click.group()
-@click.version_option(__version__, package_name="edgeft")
-def main() -> None:
-    """Fine-tune for a device, export to ONNX, measure there."""
+class _Group(click.Group):
+    """Suggests the command that was meant."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no command {cmd_name!r}; {did_you_mean(cmd_name, self.commands)}", ctx)
+        return found
+
+
+def _verbosity(command: Command) -> Command:
+    """-v and -q, before or after the name of the command."""
+
+    def quieter(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            console.set_verbosity(1 if param.name == "verbose" else -1)
+
+    for short, name, text in (("-q", "quiet", "results and warnings only"), ("-v", "verbose", "more detail")):
+        command = click.option(
+            short, f"--{name}", name, is_flag=True, expose_value=False, callback=quieter, help=f"Print {text}."
+        )(command)
+    return command
+
+
+def _options(section: str) -> Callable[[Command], Command]:
+    """Every field of the section's spec as an option, and --recipe and --set."""
+
+    def decorate(command: Command) -> Command:
+        command = _verbosity(_recipe_options(required=False)(command))
+        for name, known in reversed(options_of(SECTIONS[section]).items()):
+            command = _option(section, name, known)(command)
+        return command
+
+    return decorate
+
+
+def _option(section: str, name: str, known: Option) -> Callable[[Command], Command]:
+    if known.argument:
+        return click.argument(name, required=False, metavar=name.upper())
+    flags = [f"-{known.short}"] if known.short else []
+    long = f"--{name.replace('_', '-')}"
+    if known.flag:
+        return click.option(*flags, f"{long}/--no-{long[2:]}", name, default=None, help=_help(section, name, known))
+    return click.option(*flags, long, name, metavar=known.metavar, help=_help(section, name, known))
+
+
+def _help(section: str, name: str, known: Option) -> str:
+    default = getattr(SECTIONS[section], name, None)
+    text = known.help[0].upper() + known.help[1:]
+    if default is None or default is False:
+        return f"{text}."
+    shown = ",".join(default) if isinstance(default, tuple) else f"{default:g}" if isinstance(default, float) else default
+    return f"{text}. [default: {shown}]"
+
+
+def _recipe_options(required: bool) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        command = click.option(
+            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe; repeatable."
+        )(command)
+        return click.option(
+            "--recipe", required=required, metavar="FILE", type=click.Path(path_type=Path), help="TOML file of settings."
+        )(command)
+
+    return decorate
+
+
+@click.group(cls=_Group, context_settings=_SETTINGS)
+@click.version_option(__version__, message="edgeft %(version)s")
+@_verbosity
+def group() -> None:
+    """Fine-tune a pretrained model for one device, export it to ONNX, and measure on the device what it cost and
+    gained."""
+
+
+@group.command("tune", short_help="Fine-tune, then quantization-aware for one target.")
+@_options("tune")
+def _tune(recipe: Path | None, settings: Sequence[str], **given: Any) -> None:
+    """Fine-tune a pretrained model with a frozen backbone, then quantization-aware for one target."""
+    _do("tune", recipe, settings, given)
+
+
+@group.command("export", short_help="Write the bundle of ONNX models a device needs.")
+@_options("export")
+def _export(recipe: Path | None, settings: Sequence[str], **given: Any) -> None:
+    """Write the bundle of ONNX models a device needs from RUN, and prove on the files what they are."""
+    _do("export", recipe, settings, given)
+
+
+@group.command("eval", short_help="Measure every variant against the original, on the device.")
+@_options("eval")
+def _eval(recipe: Path | None, settings: Sequence[str], **given: Any) -> None:
+    """Measure every variant of BUNDLE on this machine against the original."""
+    _do("eval", recipe, settings, given)
+
+
+def _do(section: str, recipe: Path | None, settings: Sequence[str], given: dict[str, Any]) -> None:
+    from edgeft import packages, steps
+
+    asked = {name: value for name, value in given.items() if value is not None}
+    resolved = gather(section, recipe, settings, asked)
+    spec = resolved.spec(section)
+    if section == "eval" and spec.format != "text":
+        console.set_verbosity(min(console.verbosity(), -1))  # stdout is for the document alone
+    console.say(describe(spec, resolved.origins[section]))
+    steps.check_names(spec)
+    if section == "eval" and not spec.dry_run:
+        packages.need("onnxruntime")
+    steps.do(spec)
+
+
+@group.command("run", short_help="tune, export and eval of one recipe, resumable.")
+@_recipe_options(required=True)
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@_verbosity
+def _run(recipe: Path, settings: Sequence[str], dry_run: bool) -> None:
+    """Do tune, export and eval of one recipe, one after the other. A second call goes on where the first stopped."""
+    from edgeft import pipeline
+
+    pipeline.run(gather(None, recipe, settings), dry_run)
+
+
+@group.command("compare", short_help="Put results side by side.")
+@click.argument("results", nargs=-1, required=True, metavar="RESULT...")
+@_verbosity
+def _compare(results: Sequence[str]) -> None:
+    """Put results of several machines, bundles or dates side by side."""
+    from edgeft.evaluation.compare import compare
+
+    console.result(str(compare([Path(result) for result in results])))
+
+
+@group.group("profiles", cls=_Group, short_help="Hardware profiles: list, show NAME, detect.")
+def _profiles() -> None:
+    """Hardware profiles: which number grids, providers and threads a target wants."""
+
+
+@_profiles.command("list")
+@_verbosity
+def _profiles_list() -> None:
+    """Print the name and title of every profile."""
+    from edgeft import profile
+
+    console.result(profile.describe_all())
+
+
+@_profiles.command("show")
+@click.argument("name", metavar="NAME|FILE")
+@_verbosity
+def _profiles_show(name: str) -> None:
+    """Print a profile with the sources of its numbers."""
+    from edgeft import profile
+
+    console.result(profile.text_of(name))
+
+
+@_profiles.command("detect")
+@_verbosity
+def _profiles_detect() -> None:
+    """Name the profile that fits this machine, why, and what else was considered."""
+    from edgeft import profile
+
+    console.result(profile.describe_detection(profile.detection()))
+
+
+@group.command("doctor", short_help="What this machine can do, and what to type for what is missing.")
+@_verbosity
+def _doctor() -> None:
+    """Print packages, execution providers, int8 path, energy meters, clocks and memory, and what to type to fix what
+    is missing."""
+    from edgeft import doctor
+
+    findings = doctor.examine()
+    console.result(doctor.describe(findings))
+    broken = [finding for finding in findings if finding.blocks_eval]
+    if broken:
+        raise MachineError(f"edgeft eval cannot work here: {broken[0].state}", broken[0].fix)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The command `edgeft`: run it and leave with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "_EDGEFT_COMPLETE" in os.environ:
+        group.main(given, prog_name="edgeft")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with _signals():
+        code = _guarded(given)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM unwinds the work, the second ends at once; forked workers end without a word."""
+    owner = os.getpid()
+    asked = False
+
+    def stop(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked or os.getpid() != owner:
+            os._exit(130)
+        asked = True
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _guarded(arguments: list[str]) -> int:
+    try:
+        with group.make_context("edgeft", arguments) as context:
+            group.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has left (`edgeft … | head`); keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BaseException as error:
+        if isinstance(error, (SystemExit, GeneratorExit)):
+            raise
+        line, code = _told(error, arguments)
+        if console.verbosity() > 0 and code != 130:
+            traceback.print_exception(error)
+        click.echo(f"error: {line}" if code != 130 else line, err=True)
+        return code
+
+
+def _told(error: BaseException, arguments: list[str]) -> tuple[str, int]:
+    """One line about `error`, and the exit code it means."""
+    if isinstance(error, EdgeftError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError):
+        return _usage(error), 2
+    if isinstance(error, KeyboardInterrupt):
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        hint = _ON_INTERRUPT.get(command, "nothing half-written is taken for whole; run the same command again")
+        return f"interrupted: {hint}", 130
+    if isinstance(error, ModuleNotFoundError):
+        from edgeft.packages import missing
+
+        known = missing(error)
+        if known is not None:
+            return str(known), known.exit_code
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "there is not enough memory; choose a smaller --batch-size, --max-length or --image-size", 1
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space and run the same command again", 1
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}; check the path and its permissions", 1
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return f"unexpected {type(error).__name__}: {first}; run again with -v to see where", 1
+
+
+def _usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx else "edgeft"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {command} --help"
+
+
+if __name__ == "__main__":
+    main()

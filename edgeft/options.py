@@ -160,7 +160,7 @@ _FREEZE = re.compile(r"backbone|none|embeddings|lora|last:[1-9]\d*")
 
 def freeze(value: Any) -> str:
     """What stays as it is: one kind for the whole run, or a schedule KIND:EPOCHS,…,KIND."""
-    wrong = "expected backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule as backbone:1,last:2:1,none"
+    wrong = "expected backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule as in backbone:1,none"
     given = text(value)
     if given.startswith("regex:"):
         return _freeze_pattern(given)
