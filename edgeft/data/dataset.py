@@ -13,11 +13,13 @@ class Example:
 
     content   path of a file (image) or the text itself
     label     index into the label names of its Dataset
+    sha256    of the file's bytes or of the UTF-8 text, as they were when read; "" when nobody asked
     """
 
     id: str
     content: Path | str
     label: int
+    sha256: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,11 @@
+"""What a model can be for. A task is one file here and one line in this table."""
+
+from edgeft.registry import Registry
+
+TASKS = Registry(
+    "task",
+    {
+        "image-classification": "edgeft.tasks.image_classification:TASK",
+        "text-classification": "edgeft.tasks.text_classification:TASK",
+    },
+)

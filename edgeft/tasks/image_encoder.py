@@ -1,0 +1,118 @@
+"""Image files to `pixel_values`, by the description that travels with the model.
+
+The description (all sizes in pixels):
+
+    {"kind": "image", "channels": "RGB" | "BGR", "orientation": "exif", "background": [r, g, b] 0..255,
+     "resize": {"rule": "shortest_edge", "size": n} | {"rule": "exact", "height": h, "width": w}   (absent: none),
+     "resample": "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos",
+     "crop": {"height": h, "width": w, "rounding": "down" | "half-even"}   (absent: none),
+     "height": h, "width": w, "rescale": factor, "mean": [3], "std": [3], "input": name}
+
+value = (pixel * rescale - mean) / std, with pixel 0..255. `rounding` says which pixel an odd margin goes to:
+transformers crops at floor(margin / 2), torchvision and timm at round-half-to-even(margin / 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.data.imagefile import open_rgb, pillow
+from edgeft.errors import FolderError
+from edgeft.tasks.describe import check, choose
+from edgeft.tasks.task import TensorSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_REQUIRED = ("channels", "orientation", "background", "height", "width", "rescale", "mean", "std", "input")
+_ROUNDING = {"down": lambda margin: margin // 2, "half-even": lambda margin: round(margin / 2)}
+_CHANNELS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0)}
+# Pillow's own numbers of its filters (PIL.Image.Resampling), so that the table needs no Pillow.
+RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+
+
+class ImageEncoder:
+    """Paths of image files -> {input name: float32 [n, 3, height, width]}."""
+
+    def __init__(self, preprocessing: Mapping[str, Any]) -> None:
+        how = check(preprocessing, "image", _REQUIRED)
+        pillow()
+        choose(how["orientation"], {"exif": True}, "orientation")
+        red, green, blue = how["background"]
+        self._background = (int(red), int(green), int(blue))
+        self._order = list(choose(how["channels"], _CHANNELS, "channels"))
+        self._resize: Mapping[str, Any] | None = how.get("resize")
+        if self._resize is not None:
+            choose(self._resize["rule"], {"shortest_edge": True, "exact": True}, "resize rule")
+            self._resample = choose(how.get("resample", ""), RESAMPLE, "resample")
+        self._crop: Mapping[str, Any] | None = how.get("crop")
+        self._rounding = choose((self._crop or {}).get("rounding", "down"), _ROUNDING, "crop rounding")
+        self._height, self._width = int(how["height"]), int(how["width"])
+        self._rescale = np.float32(how["rescale"])
+        self._mean = np.asarray(how["mean"], np.float32).reshape(3, 1, 1)
+        self._std = np.asarray(how["std"], np.float32).reshape(3, 1, 1)
+        self._input = str(how["input"])
+        shape = ("batch", 3, self._height, self._width)
+        self.inputs: tuple[TensorSpec, ...] = (TensorSpec(self._input, "float32", shape, "normalised intensity"),)
+
+    def __call__(self, contents: Sequence[Path | str]) -> dict[str, NDArray[Any]]:
+        """Raises DataError when a file is missing or cannot be decoded whole."""
+        batch = np.empty((len(contents), 3, self._height, self._width), np.float32)
+        for row, path in enumerate(contents):
+            batch[row] = self.normalise(self.pixels(Path(path)))
+        return {self._input: batch}
+
+    def pixels(self, path: Path) -> NDArray[np.uint8]:
+        """The file after decoding, resizing and cropping: uint8 [height, width, 3], RGB."""
+        return self.arrange(open_rgb(path, self._background))
+
+    def arrange(self, image: Image) -> NDArray[np.uint8]:
+        """An RGB image resized and cropped: uint8 [height, width, 3]."""
+        image = self._resized(image)
+        if self._crop is not None:
+            image = self._cropped(image, int(self._crop["height"]), int(self._crop["width"]))
+        if image.size != (self._width, self._height):
+            raise FolderError(
+                f"the preprocessing makes images of {image.height} x {image.width} and the model takes "
+                f"{self._height} x {self._width}"
+            )
+        return np.asarray(image)
+
+    def normalise(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 [height, width, 3] RGB -> float32 [3, height, width] in the model's channel order."""
+        planes: NDArray[np.float32] = pixels.transpose(2, 0, 1)[self._order].astype(np.float32)
+        planes *= self._rescale
+        planes -= self._mean
+        planes /= self._std
+        return planes
+
+    def _resized(self, image: Image) -> Image:
+        if self._resize is None:
+            return image
+        if self._resize["rule"] == "exact":
+            size = (int(self._resize["width"]), int(self._resize["height"]))
+        else:
+            size = _shortest_edge(image.width, image.height, int(self._resize["size"]))
+        return image if size == image.size else image.resize(size, self._resample)
+
+    def _cropped(self, image: Image, height: int, width: int) -> Image:
+        """The middle of the image; one that is smaller is first laid in the middle of a black sheet."""
+        if height > image.height or width > image.width:
+            sheet_size = (max(width, image.width), max(height, image.height))
+            sheet = pillow().Image.new("RGB", sheet_size)
+            sheet.paste(image, ((sheet_size[0] - image.width) // 2, (sheet_size[1] - image.height) // 2))
+            image = sheet
+        left, top = self._rounding(image.width - width), self._rounding(image.height - height)
+        return image.crop((left, top, left + width, top + height))
+
+
+def _shortest_edge(width: int, height: int, size: int) -> tuple[int, int]:
+    """(width, height) with the shorter side `size`; the longer one is cut to whole pixels, as torchvision does."""
+    if width <= height:
+        return size, max(1, int(size * height / width))
+    return max(1, int(size * width / height)), size

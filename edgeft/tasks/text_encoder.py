@@ -1,0 +1,97 @@
+"""Texts to token ids, by the description that travels with the model and its tokenizer.json.
+
+    {"kind": "text", "tokenizer": file, "max_length": n, "inputs": ["input_ids", "attention_mask", "token_type_ids"],
+     "pad_id": n, "pad_type_id": n, "vocabulary": n,
+     "padding_side": "right" | "left", "truncation_side": "right" | "left"   (both "right" when absent)}
+
+`inputs` are those the model takes: type ids are supplied (zeros where the tokenizer makes none) or left out as it says.
+`vocabulary` is the number of rows of the model's embedding: an id outside it would read another row or fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.errors import FolderError, MachineError, ModelError
+from edgeft.tasks.describe import check, choose
+from edgeft.tasks.task import TensorSpec
+
+_REQUIRED = ("tokenizer", "max_length", "inputs", "pad_id", "pad_type_id", "vocabulary")
+# Input name -> attribute of tokenizers.Encoding
+_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+_SIDES = {"right": "right", "left": "left"}
+
+
+def load_tokenizer(path: Path) -> Any:
+    """A tokenizers.Tokenizer. Raises MachineError without the package, FolderError without a readable file."""
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise MachineError(
+            "reading texts needs the module tokenizers, which is missing", "pip install tokenizers"
+        ) from error
+    if not path.is_file():
+        raise FolderError(f"{path} is missing", "copy the whole bundle, or export it again")
+    try:
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise FolderError(
+            f"{path} is no tokenizer this version of tokenizers can read ({error})", "pip install -U tokenizers"
+        ) from error
+
+
+class TextEncoder:
+    """Texts -> {input name: int64 [n, longest]}; `truncated` counts the texts cut so far, `encoded` all texts."""
+
+    def __init__(self, preprocessing: Mapping[str, Any], folder: Path) -> None:
+        how = check(preprocessing, "text", _REQUIRED)
+        self._tokenizer = load_tokenizer(Path(folder) / how["tokenizer"])
+        self._fields = {name: choose(name, _FIELDS, "input") for name in how["inputs"]}
+        self._vocabulary, self._pad_id = int(how["vocabulary"]), int(how["pad_id"])
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(
+            int(how["max_length"]), direction=choose(how.get("truncation_side", "right"), _SIDES, "truncation_side")
+        )
+        self._left = choose(how.get("padding_side", "right"), _SIDES, "padding_side") == "left"
+        self._fill = {"input_ids": self._pad_id, "attention_mask": 0, "token_type_ids": int(how["pad_type_id"])}
+        self._check_range(self._pad_id, self._pad_id)
+        self.inputs: tuple[TensorSpec, ...] = tuple(
+            TensorSpec(name, "int64", ("batch", "sequence")) for name in self._fields
+        )
+        self.truncated = 0
+        self.encoded = 0
+
+    def __call__(self, contents: Sequence[Path | str]) -> dict[str, NDArray[Any]]:
+        """Raises ModelError when the tokenizer makes an id the model has no embedding for."""
+        encodings = self._tokenizer.encode_batch([str(text) for text in contents])
+        self.encoded += len(encodings)
+        self.truncated += sum(bool(encoding.overflowing) for encoding in encodings)
+        longest = max((len(encoding) for encoding in encodings), default=0)
+        arrays = {name: self._stack(encodings, name, longest) for name in self._fields}
+        ids = arrays.get("input_ids")
+        if ids is not None and ids.size:
+            self._check_range(int(ids.min()), int(ids.max()))
+        return arrays
+
+    def _stack(self, encodings: Sequence[Any], name: str, longest: int) -> NDArray[np.int64]:
+        """Rows padded to `longest`. int64 is stated, since numpy's own default is int32 on some boards."""
+        array = np.full((len(encodings), longest), self._fill[name], np.int64)
+        for row, encoding in enumerate(encodings):
+            values = getattr(encoding, self._fields[name])
+            start = longest - len(values) if self._left else 0
+            array[row, start : start + len(values)] = values
+        return array
+
+    def _check_range(self, lowest: int, highest: int) -> None:
+        if lowest < 0 or highest >= self._vocabulary:
+            wrong = lowest if lowest < 0 else highest
+            raise ModelError(
+                f"token id {wrong} is outside the model's vocabulary of {self._vocabulary} (0 to "
+                f"{self._vocabulary - 1}): this tokenizer is not the model's",
+                "save the model together with its own tokenizer and tune again",
+            )

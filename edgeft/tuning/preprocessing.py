@@ -1,0 +1,6 @@
+"""From what transformers knows about a model's inputs to the description that training, export and devices read."""
+
+from edgeft.tuning.preprocessing_image import image_preprocessing
+from edgeft.tuning.preprocessing_text import text_preprocessing
+
+__all__ = ["image_preprocessing", "text_preprocessing"]
