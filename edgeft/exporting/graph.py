@@ -58,7 +58,8 @@ def initializer(model: ir.Model, name: str, content: Array) -> ir.Value:
     while free in taken:
         count += 1
         free = f"{name}_{count}"
-    tensor = ir.tensor(np.ascontiguousarray(content), name=free)
+    # Not ascontiguousarray: that makes [1] of a rank-0 array.
+    tensor = ir.tensor(np.array(content, order="C"), name=free)
     value = ir.val(free, const_value=tensor)
     model.graph.register_initializer(value)
     return value

@@ -1,0 +1,29 @@
+"""Checks on the files written: `edgeft export` exits 3 when one fails (quantization.md, section 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeft.exporting.gates.agreement import AgainstTorch, OffAgainstOn
+from edgeft.exporting.gates.artifact import Artifact
+from edgeft.exporting.gates.coverage import Coverage
+from edgeft.exporting.gates.form import Biases, Contracts, DataInside, Inference
+from edgeft.exporting.gates.gate import Gate, Outcome, run_all
+from edgeft.exporting.gates.running import Batches, Finite, Repeats, Shapes
+from edgeft.exporting.gates.size import Size
+from edgeft.exporting.passes.step import Pass
+
+__all__ = ["Artifact", "Gate", "Outcome", "float_gates", "integer_gates", "run_all"]
+
+
+def _every_file() -> tuple[Gate, ...]:
+    return Shapes(), DataInside(), Inference(), Finite(), Batches(), Repeats(), Size()
+
+
+def float_gates() -> tuple[Gate, ...]:
+    return (*_every_file(), AgainstTorch(), OffAgainstOn())
+
+
+def integer_gates(passes: Sequence[Pass]) -> tuple[Gate, ...]:
+    """`passes` made the file; their contracts are read from it again."""
+    return (*_every_file(), Contracts(passes), Biases(), Coverage(), AgainstTorch(), OffAgainstOn())

@@ -1,0 +1,97 @@
+"""Gates: the file computes what was trained, and onnxruntime's optimizer does not change the answers.
+
+Never one absolute tolerance: logits near 30 differ harmlessly by more than logits near 0.3. The direction of all
+logits (cosine) and the answers on held-out samples decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.exporting import graph
+from edgeft.exporting.gates.artifact import Artifact
+from edgeft.exporting.gates.gate import Outcome
+
+Logits = NDArray[np.float32]
+
+
+def cosine(one: Logits, other: Logits) -> float:
+    """Cosine between all logits of two models, each taken as one long vector; 1.0 when both are zero."""
+    a, b = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / length if length > 0 else float(np.array_equal(a, b))
+
+
+def same_answer(one: Logits, other: Logits) -> NDArray[np.bool_]:
+    """[n] bool: is the label with the highest logit the same?"""
+    agreement: NDArray[np.bool_] = one.argmax(-1) == other.argmax(-1)
+    return agreement
+
+
+def _finite(*logits: Logits) -> bool:
+    return all(bool(np.isfinite(each).all()) for each in logits)
+
+
+def _figures(one: Logits, other: Logits) -> tuple[float, float, str]:
+    same = same_answer(one, other)
+    angle, share = cosine(one, other), float(same.mean())
+    largest = float(np.abs(one.astype(np.float64) - other).max())
+    text = f"same answer on {int(same.sum())} of {len(same)}, cosine {angle:.6f}, largest difference {largest:.4g}"
+    return angle, share, text
+
+
+@dataclass(frozen=True)
+class AgainstTorch:
+    """The torch model (fake-quantized with integer biases, or float) against the file run as written.
+
+    least_cosine  1 - 1e-4 on trained models; random ones are chaotic and reach 0.995
+    least_same    share of held-out samples with the same answer
+    """
+
+    least_cosine: float = 0.9999
+    least_same: float = 0.995
+    name: str = "torch against file"
+
+    def run(self, artifact: Artifact) -> Outcome:
+        if not _finite(artifact.expected, artifact.plain):
+            return Outcome(False, "an output is not finite")
+        angle, share, text = _figures(artifact.expected, artifact.plain)
+        places = tuple(np.array(artifact.ids)[~same_answer(artifact.expected, artifact.plain)])
+        return Outcome(angle > self.least_cosine and share >= self.least_same, text, places)
+
+
+@dataclass(frozen=True)
+class OffAgainstOn:
+    """onnxruntime's optimizer off against on: fused integer kernels may differ by one step on ties, no more."""
+
+    least_cosine: float = 0.99
+    least_same: float = 0.99
+    name: str = "optimizer off against on"
+
+    def run(self, artifact: Artifact) -> Outcome:
+        if not _finite(artifact.plain, artifact.optimized):
+            return Outcome(False, "an output is not finite")
+        angle, share, text = _figures(artifact.plain, artifact.optimized)
+        steps = histogram(artifact.plain, artifact.optimized, output_step(artifact))
+        text = f"{text}; steps of the output grid: {', '.join(f'{name} {part:.2%}' for name, part in steps.items())}"
+        places = tuple(np.array(artifact.ids)[~same_answer(artifact.plain, artifact.optimized)])
+        return Outcome(angle > self.least_cosine and share >= self.least_same, text, places)
+
+
+def output_step(artifact: Artifact) -> float:
+    """Scale of the grid the logits lie on; without one, a 255th of their range."""
+    source = graph.producer_of(artifact.model.graph.outputs[0], "DequantizeLinear")
+    grid = graph.grid(source) if source is not None else None
+    if grid is not None and grid.scale.size == 1:
+        return float(grid.scale.reshape(()))
+    return max(float(np.ptp(artifact.plain)) / 255, 1e-12)
+
+
+def histogram(one: Logits, other: Logits, step: float) -> dict[str, float]:
+    """Share of all logits that differ by 0, 1, 2 and more steps."""
+    steps = np.rint(np.abs(one.astype(np.float64) - other) / step)
+    shares = {str(count): float((steps == count).mean()) for count in range(3)}
+    return {**shares, "more": float((steps > 2).mean())}

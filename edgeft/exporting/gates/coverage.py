@@ -1,0 +1,124 @@
+"""Gate: every product of matrices runs in an integer kernel, read from the graph onnxruntime really runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgeft.exporting import graph
+from edgeft.exporting.gates.artifact import Artifact
+from edgeft.exporting.gates.gate import Outcome
+
+INTEGER_KERNELS = frozenset(
+    {
+        "QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger", "ConvInteger",
+        "DynamicQuantizeMatMul", "QAttention",
+    }
+)  # fmt: skip
+FLOAT_KERNELS = frozenset(
+    {
+        "Conv", "FusedConv", "NhwcFusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul",
+        "FusedMatMulActivation", "TransposeMatMul", "Einsum", "Attention", "MultiHeadAttention", "GroupQueryAttention",
+        "MatMulNBits", "LSTM", "GRU", "RNN",
+    }
+)  # fmt: skip
+_CLIPS = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "Tanh")
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product in the graph that runs.
+
+    name    of the node as written
+    op      operator as written
+    kernel  operator that runs
+    reason  why it runs in float; empty for an integer kernel
+    """
+
+    name: str
+    op: str
+    kernel: str
+    integer: bool
+    reason: str = ""
+
+
+def products(artifact: Artifact) -> list[Product]:
+    """Every product of the graph that runs, in its order."""
+    written = {str(node.name): node for node in artifact.model.graph}
+    makers = {str(output.name): node for node in artifact.model.graph for output in node.outputs}
+    found = []
+    for node in artifact.optimized_model.graph:
+        if node.op_type not in INTEGER_KERNELS | FLOAT_KERNELS:
+            continue
+        source = written.get(str(node.name)) or _maker(node, makers)
+        name = str((source or node).name)
+        op = (source or node).op_type
+        integer = node.op_type in INTEGER_KERNELS
+        found.append(Product(name, op, node.op_type, integer, "" if integer else reason(source, artifact)))
+    return found
+
+
+def _maker(node: ir.Node, makers: dict[str, ir.Node]) -> ir.Node | None:
+    """The product that, as written, made this fused node's output: an activation may have been fused behind it."""
+    maker = makers.get(str(node.outputs[0].name))
+    for _ in range(4):
+        if maker is None or maker.op_type in graph.PRODUCTS:
+            return maker
+        maker = maker.inputs[0].producer() if maker.inputs and maker.inputs[0] is not None else None
+    return None
+
+
+def reason(node: ir.Node | None, artifact: Artifact) -> str:
+    """Why a product of the written graph cannot be an integer one: the decision, or what it lacks."""
+    if node is None:
+        return "onnxruntime made it of other operators"
+    return decided(node, artifact) or _lacks(node) or "onnxruntime has no integer kernel for it here"
+
+
+def decided(node: ir.Node, artifact: Artifact) -> str:
+    """The reason the quantization engine gave for leaving this node float; empty when it gave none."""
+    names = {str(node.name).removeprefix("node_"), *(str(output.name) for output in node.outputs)}
+    return next((why for name, why in artifact.float_nodes.items() if name in names), "")
+
+
+def _lacks(node: ir.Node) -> str:
+    if graph.dequantize_of(node.inputs[0]) is None:
+        return "its data is not quantized"
+    if graph.producer_of(node.inputs[1], "DequantizeLinear") is None:
+        return "its weight is stored in float" if graph.array(node.inputs[1]) is not None else "its second factor is not quantized"
+    for value in node.inputs[:2]:
+        source = graph.dequantize_of(value)
+        grid = graph.grid(source) if source is not None else None
+        if grid is not None and grid.scale.shape == (1,):
+            return "a scale has shape [1]"
+        if grid is not None and grid.zero_point.dtype.itemsize > 1:
+            return "there is no kernel for 16-bit activations"
+    slot = graph.bias_slot(node)
+    if slot is not None and graph.stored_weight(slot[0].inputs[slot[1]]) is None:
+        return "its bias is stored in float"
+    return "" if _is_quantized_after(node) else "its output is not quantized"
+
+
+def _is_quantized_after(node: ir.Node) -> bool:
+    users = [user for output in node.outputs for user in output.consumers()]
+    if len(users) == 1 and users[0].op_type in _CLIPS:
+        users = list(users[0].outputs[0].consumers())
+    return bool(users) and all(user.op_type == "QuantizeLinear" for user in users)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """All Conv, Gemm and MatMul in integer kernels, save those the engine left float for a stated reason."""
+
+    name: str = "integer coverage"
+
+    def run(self, artifact: Artifact) -> Outcome:
+        found = products(artifact)
+        written = {str(node.name): node for node in artifact.model.graph}
+        left = [each for each in found if not each.integer]
+        wrong = [each for each in left if each.name not in written or not decided(written[each.name], artifact)]
+        evidence = f"{len(found) - len(left)} of {len(found)} products run in integer kernels"
+        if not found:
+            return Outcome(False, "onnxruntime runs no product of matrices at all in this file")
+        return Outcome(not wrong, evidence, tuple(f"{each.op} {each.name} ({each.reason})" for each in left))

@@ -1,0 +1,43 @@
+"""The passes that turn the exporter's graph into what integer kernels take (quantization.md 2.10): one file each.
+
+A pipeline is a value, a tuple of passes. Each pass has a contract that holds when it is done; the same contracts are
+a gate on the file written.
+"""
+
+from __future__ import annotations
+
+from edgeft.exporting.passes.biases import QuantizeBiases
+from edgeft.exporting.passes.dtype import StoreActivationsAs
+from edgeft.exporting.passes.embeddings import GatherIntegers
+from edgeft.exporting.passes.fold_weights import FoldWeights
+from edgeft.exporting.passes.gemm import LinearAsGemm
+from edgeft.exporting.passes.pooling import PoolGlobally
+from edgeft.exporting.passes.rank_zero import ScalarGrids
+from edgeft.exporting.passes.rescale import Rescale
+from edgeft.exporting.passes.step import Pass, run
+from edgeft.exporting.passes.tidy import Tidy
+from edgeft.exporting.passes.transposes import FoldTransposes
+from edgeft.exporting.passes.unshare import Unshare
+from edgeft.scheme import Scheme
+
+__all__ = ["LinearAsGemm", "Pass", "float_pipeline", "integer_pipeline", "run"]
+
+
+def float_pipeline(opset: int, ir_version: int) -> tuple[Pass, ...]:
+    return (Tidy(opset, ir_version),)
+
+
+def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass, ...]:
+    """The passes for a scheme's number grids, in an order that matters: later ones rely on earlier contracts."""
+    return (
+        FoldWeights(scheme.weight.qmin, scheme.weight.qmax),
+        Rescale(),
+        FoldTransposes(),
+        GatherIntegers(),
+        PoolGlobally(),
+        QuantizeBiases(),
+        ScalarGrids(),
+        Unshare(),
+        StoreActivationsAs(scheme.activation.dtype),
+        Tidy(opset, ir_version),
+    )

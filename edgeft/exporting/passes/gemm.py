@@ -1,0 +1,80 @@
+"""Pass 6: with a free batch, a linear layer on a tensor of more than two axes becomes Gemm on a reshaped one.
+
+onnxruntime joins MatMul and Add(bias) itself only when it knows the shape. Else the product is an integer one with
+a float result and a float Add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeft.exporting import graph
+
+
+def _linear(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:
+    """(DequantizeLinear of the data, Add, index of the bias) of a MatMul that is a linear layer."""
+    slot = graph.bias_slot(node)
+    data = graph.producer_of(node.inputs[0], "DequantizeLinear")
+    return (data, *slot) if slot is not None and data is not None else None
+
+
+@dataclass(frozen=True)
+class LinearAsGemm:
+    """MatMul(DQ x, DQ W), Add(b) -> Gemm on the integers of x reshaped to [-1, K], and the result reshaped back."""
+
+    name: str = "linear as Gemm"
+    contract: str = "no MatMul of a dequantized tensor and a stored weight is followed by the Add of its bias"
+    _shapes: dict[int, ir.Value] = field(default_factory=dict, compare=False, repr=False)
+
+    def apply(self, model: ir.Model) -> int:
+        self._shapes.clear()
+        done = 0
+        for node in graph.nodes(model, "MatMul"):
+            found = _linear(node)
+            if found is not None:
+                self._rewrite(model, node, *found)
+                done += 1
+        self._shapes.clear()
+        return done
+
+    def _rewrite(self, model: ir.Model, node: ir.Node, data: ir.Node, add: ir.Node, index: int) -> None:
+        weight = graph.stored_weight(node.inputs[1])
+        assert weight is not None
+        codes = graph.array(weight.inputs[0])
+        assert codes is not None and data.inputs[0] is not None
+        wide, narrow = codes.shape
+        name = str(add.outputs[0].name)
+        flat_shape = graph.initializer(model, f"{name}_flat_shape", np.array([-1, wide], np.int64))
+        flat = graph.before(model, node, "Reshape", [data.inputs[0], flat_shape], f"{name}_flat")
+        x = graph.before(model, node, "DequantizeLinear", [flat, *data.inputs[1:]], f"{name}_x")
+        shape = self._shape(model, node, data.inputs[0], narrow, name)
+        product = graph.before(model, add, "Gemm", [x, node.inputs[1], add.inputs[index]], f"{name}_product")
+        self._back(model, add, product, shape, name)
+        graph.drop(model, add)
+        graph.drop(model, node)
+        graph.drop(model, data)
+
+    def _shape(self, model: ir.Model, place: ir.Node, codes: ir.Value, narrow: int, name: str) -> ir.Value:
+        """Concat(Shape(x)[:-1], [N]); the leading dimensions of one tensor are computed once."""
+        if id(codes) not in self._shapes:
+            self._shapes[id(codes)] = graph.before(model, place, "Shape", [codes], f"{name}_leading", end=-1)
+        last = graph.initializer(model, f"{name}_last", np.array([narrow], np.int64))
+        return graph.before(model, place, "Concat", [self._shapes[id(codes)], last], f"{name}_shape", axis=0)
+
+    @staticmethod
+    def _back(model: ir.Model, add: ir.Node, product: ir.Value, shape: ir.Value, name: str) -> None:
+        """Reshape behind the QuantizeLinear when there is one, so that the Gemm and it stay neighbours."""
+        users = list(add.outputs[0].consumers())
+        if len(users) == 1 and users[0].op_type == "QuantizeLinear" and not add.outputs[0].is_graph_output():
+            user = users[0]
+            codes = graph.before(model, user, "QuantizeLinear", [product, *user.inputs[1:]], f"{name}_codes")
+            graph.replace(model, user.outputs[0], graph.before(model, user, "Reshape", [codes, shape], f"{name}_back"))
+            graph.drop(model, user)
+        else:
+            graph.replace(model, add.outputs[0], graph.before(model, add, "Reshape", [product, shape], f"{name}_back"))
+
+    def broken(self, model: ir.Model) -> list[str]:
+        return [graph.title(node) for node in graph.nodes(model, "MatMul") if _linear(node) is not None]

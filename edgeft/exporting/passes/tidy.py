@@ -1,0 +1,63 @@
+"""Pass 11: what nobody reads goes, versions are set, and the checker has the last word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import (
+    ClearMetadataAndDocStringPass,
+    IdentityEliminationPass,
+    RemoveUnusedNodesPass,
+    RemoveUnusedOpsetsPass,
+    TopologicalSortPass,
+)
+
+from edgeft.exporting import graph
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """Unused nodes and constants, stale types, source paths of the exporter and unused opsets are removed.
+
+    ir_version  of the file: the lowest that may carry its opset, so that old runtimes load it
+    """
+
+    opset: int
+    ir_version: int
+    name: str = "tidy"
+    contract: str = "nothing unused is stored, and the file is of the opset and IR version asked for"
+
+    def apply(self, model: ir.Model) -> int:
+        before = len(model.graph) + len(model.graph.initializers)
+        for each in (
+            IdentityEliminationPass(),
+            RemoveUnusedNodesPass(),
+            RemoveUnusedOpsetsPass(),
+            TopologicalSortPass(),
+            ClearMetadataAndDocStringPass(),
+        ):
+            each(model)
+        for node in model.graph:
+            for value in node.outputs:
+                if not value.is_graph_output():
+                    value.shape, value.type = None, None
+        model.ir_version = self.ir_version
+        model.producer_name, model.producer_version = "edgeft", ""
+        model.graph.name = "model"
+        model.metadata_props.clear()
+        return before - len(model.graph) - len(model.graph.initializers)
+
+    def broken(self, model: ir.Model) -> list[str]:
+        unused = [str(name) for name, value in model.graph.initializers.items() if not value.uses()]
+        if model.opset_imports.get("") != self.opset:
+            unused.append(f"opset {model.opset_imports.get('')}")
+        if model.ir_version != self.ir_version:
+            unused.append(f"IR version {model.ir_version}")
+        return unused
+
+
+def check(path: str) -> None:
+    """The ONNX checker on a written file; raises onnx.checker.ValidationError."""
+    onnx.checker.check_model(path)

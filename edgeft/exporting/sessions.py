@@ -1,0 +1,46 @@
+"""Running a written file with onnxruntime, with its optimizer off or on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+Batch = Mapping[str, NDArray[Any]]
+_ERRORS_ONLY = 3
+
+
+def open_session(
+    path: Path, optimized: bool, options: Mapping[str, str] | None = None, save_to: Path | None = None
+) -> ort.InferenceSession:
+    """A session on the CPU.
+
+    optimized  False: every node runs as written. True: all of onnxruntime's optimizer
+    options    session configuration entries of the target's profile
+    save_to    where to write the graph that really runs
+    """
+    settings = ort.SessionOptions()
+    levels = ort.GraphOptimizationLevel
+    settings.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
+    settings.log_severity_level = _ERRORS_ONLY
+    for name, value in (options or {}).items():
+        settings.add_session_config_entry(name, str(value))
+    if save_to is not None:
+        settings.optimized_model_filepath = str(save_to)
+    return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+
+
+def answer(session: ort.InferenceSession, batch: Batch) -> NDArray[np.float32]:
+    """Logits [n, labels] of one batch, each input cast to the type the file declares."""
+    kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+    feed = {each.name: np.asarray(batch[each.name]).astype(kinds[each.type]) for each in session.get_inputs()}
+    return np.asarray(session.run(None, feed)[0])
+
+
+def answers(session: ort.InferenceSession, batches: Sequence[Batch]) -> NDArray[np.float32]:
+    """Logits of all batches, one row a sample."""
+    return np.concatenate([answer(session, batch) for batch in batches])
