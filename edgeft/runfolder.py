@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import files
-from edgeft.data.dataset import Dataset, Example
-from edgeft.errors import DataError, FolderError
+from edgeft.data.dataset import Example
+from edgeft.data.splits_record import read_split
+from edgeft.errors import FolderError
 
 SCHEMA = "edgeft-run/1"
 STATE_SCHEMA = "edgeft-run-state/1"
@@ -97,70 +98,19 @@ class Run:
     def original_answers_task(self) -> bool:
         return bool(self.document["model"]["original_answers_task"])
 
+    @property
+    def splits(self) -> Path:
+        return self.path / SPLITS
+
     def examples(self, split: str) -> tuple[Example, ...]:
         """The examples of "train", "validation" or "test", as they were when the model was tuned.
 
         Raises FolderError when splits.jsonl is not the one this run was tuned on, DataError when a file of the
         data is gone or has other content now.
         """
-        recorded = self.document["data"].get("splits_sha256")
-        return read_split(self.path, split, self.labels, Path(self.dataset["folder"]), recorded)
-
-
-def write_splits(folder: Path, dataset: Dataset, data_folder: Path) -> str:
-    """Write splits.jsonl and return its SHA-256. Text is stored; an image by its path and the hash of its bytes."""
-    lines = [
-        json.dumps(_split_line(split, example, dataset.labels, data_folder), ensure_ascii=False)
-        for split, examples in dataset.splits.items()
-        for example in examples
-    ]
-    text = "\n".join(lines) + "\n"
-    files.write_text(folder / SPLITS, text)
-    return files.sha256_text(text)
-
-
-def _split_line(split: str, example: Example, labels: tuple[str, ...], data_folder: Path) -> dict[str, Any]:
-    line: dict[str, Any] = {"split": split, "id": example.id, "label": labels[example.label]}
-    if isinstance(example.content, str):
-        return {**line, "text": example.content}
-    place = Path(example.content).absolute()
-    inside = place.is_relative_to(data_folder)
-    return {
-        **line,
-        "file": place.relative_to(data_folder).as_posix() if inside else str(place),
-        "sha256": files.sha256_file(place),
-    }
-
-
-def read_split(
-    folder: Path, split: str, labels: tuple[str, ...], data_folder: Path, sha256: str | None
-) -> tuple[Example, ...]:
-    """The examples of one split, in the order they were written; see `Run.examples`."""
-    place = folder / SPLITS
-    if not place.is_file():
-        raise FolderError(f"{place} is missing", "run edgeft tune again")
-    text = place.read_bytes().decode("utf-8")
-    if sha256 is not None and files.sha256_text(text) != sha256:
-        raise FolderError(f"{place} was changed since the run ended", "run edgeft tune again")
-    # split("\n"), not splitlines(): texts may hold characters that count as line ends, such as U+2028
-    lines = [json.loads(line) for line in text.split("\n") if line]
-    index = {name: number for number, name in enumerate(labels)}
-    return tuple(
-        Example(line["id"], _content(line, data_folder), index[line["label"]])
-        for line in lines
-        if line["split"] == split
-    )
-
-
-def _content(line: Mapping[str, Any], data_folder: Path) -> Path | str:
-    if "text" in line:
-        return str(line["text"])
-    place = data_folder / line["file"]
-    if not place.is_file():
-        raise DataError(f"{place} is gone, and the run was tuned with it", "put the data back where it was")
-    if files.sha256_file(place) != line["sha256"]:
-        raise DataError(f"{place} has changed since the run was tuned", "put the data back as it was, or tune again")
-    return place
+        if not self.splits.is_file() or files.sha256_file(self.splits) != self.document["data"]["splits_sha256"]:
+            raise FolderError(f"{self.splits} is missing or was changed since the run ended", "run edgeft tune again")
+        return tuple(read_split(self.splits, split, self.dataset["folder"]))
 
 
 class RunState:
@@ -183,7 +133,7 @@ class RunState:
             raise FolderError(f"{folder} is a file", "choose another --output")
         held = [name for name in (DOCUMENT, STATE) if (folder / name).exists()]
         if held and not resume:
-            raise FolderError(f"{folder} already holds a run", "add --resume to go on with it, or choose another --output")
+            raise FolderError(f"{folder} already holds a run", "add --resume to go on, or choose another --output")
         if (folder / STATE).exists():
             document = files.read_json(folder / STATE, STATE_SCHEMA, "choose another --output")
             _same_settings(folder, document["settings"], settings)

@@ -1,0 +1,1 @@
+"""Fine-tuning and quantization-aware tuning: the workstation side, on torch and transformers."""

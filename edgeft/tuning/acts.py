@@ -1,0 +1,210 @@
+"""The acts of `edgeft tune`. Each does one thing once: when its record is in the state, it only reads the result."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import transformers
+from torch import nn
+
+from edgeft import console, files
+from edgeft.data.dataset import Dataset
+from edgeft.data.splits_record import write_splits
+from edgeft.errors import UsageError
+from edgeft.quant import engine, store
+from edgeft.quant.engine import QuantModel
+from edgeft.runfolder import SPLITS
+from edgeft.scheme import Scheme
+from edgeft.tasks.task import Encoder, Task
+from edgeft.tuning import floating, qat
+from edgeft.tuning.augment import augmentation
+from edgeft.tuning.batches import Collate
+from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, prove_unchanged, say_table
+from edgeft.tuning.job import Job
+from edgeft.tuning.load import Loaded, load
+from edgeft.tuning.losses import class_weights, cross_entropy, distillation
+from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing
+from edgeft.tuning.score import Judge
+from edgeft.tuning.source import Source, find_source
+from edgeft.tuning.trainer import Loss, Recipe
+
+TOKENIZER = "tokenizer.json"
+
+
+def refuse_unbuilt(search: int, freeze_kind: str) -> None:
+    """Options of the contract that this version does not have yet are refused, not ignored."""
+    if search:
+        raise UsageError("--search is not built yet", "leave it out")
+    if freeze_kind == "lora" or "," in freeze_kind:
+        raise UsageError(f"--freeze {freeze_kind} is not built yet", "use backbone, none, last:N, embeddings, regex:P")
+
+
+def trial_load(given: str, task: Task, dataset: Dataset, freeze_kind: str, seed: int) -> nn.Module:
+    """The model with its frozen parts marked, for --dry-run; nothing stays on the disk."""
+    with tempfile.TemporaryDirectory() as workspace:
+        loaded = _load(find_source(given, Path(workspace) / "original"), task, dataset, seed)
+    freeze(loaded.model, freeze_kind, loaded.fresh)
+    return loaded.model
+
+
+def _load(source: Source, task: Task, dataset: Dataset, seed: int) -> Loaded:
+    transformers.set_seed(seed)  # a new head starts from the same values in every run of this seed
+    return load(source, task.auto_model, task.content, dataset.labels, trust_remote_code=False)
+
+
+def load_original(job: Job, given: str, freeze_kind: str) -> tuple[nn.Module, Any]:
+    """The model to tune, frozen as asked, and its processor; RUN/original/ holds it or says where it is."""
+    done = job.state.done("original")
+    source = Source(**done["source"]) if done else find_source(given, job.folder / "original")
+    loaded = _load(source, job.task, job.dataset, job.seed)
+    for note in loaded.notes:
+        console.say(note)
+    freeze(loaded.model, freeze_kind, loaded.fresh)
+    say_table(loaded.model)
+    if done is None:
+        sha256 = source.sha256 or digest_of(hash_tensors(loaded.model.state_dict()))
+        if loaded.answers_task:
+            floating.save_float(loaded.model, loaded.processor, job.folder / "original")
+        elif source.place != str(job.folder / "original"):
+            files.write_json(job.folder / "original" / "reference.json", {**asdict(source), "sha256": sha256})
+        job.state.finish(
+            "original",
+            {"source": asdict(source), "sha256": sha256, "answers": loaded.answers_task, "fresh": list(loaded.fresh)},
+        )
+    return loaded.model, loaded.processor
+
+
+def prepare(
+    job: Job, model: Any, processor: Any, image_size: int | None, max_length: int | None
+) -> tuple[Judge, Encoder]:
+    """Write down how examples are encoded and which split each is in; what scores and encodes from here on."""
+    done = job.state.done("prepared")
+    if done is None:
+        if job.task.content == "image":
+            preprocessing = image_preprocessing(processor, image_size)
+        else:
+            preprocessing = text_preprocessing(processor, model.config, max_length, job.folder)
+        write_splits(job.folder / SPLITS, job.dataset)
+        splits = files.sha256_file(job.folder / SPLITS)
+        done = job.state.finish("prepared", {"preprocessing": preprocessing, "splits_sha256": splits})
+    encoder = job.task.encoder(done["preprocessing"], job.folder)
+    judge = Judge(job.task, encoder, job.dataset.splits, job.dataset.labels, batch_size=64)
+    return judge, encoder
+
+
+def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
+    """Score the model as given, when its classes are the data's."""
+    original = job.state.done("original")
+    if original and original["answers"] and job.state.done("original_scores") is None:
+        with job.timed("score"):
+            job.state.finish("original_scores", judge.record(model.to(job.device), "the original"))
+
+
+def training_side(job: Job, encoder: Encoder, augment: str, weights: str) -> tuple[Collate, Loss]:
+    """How training batches are made (augmented, if images) and what the float phase minimises."""
+    vary = augmentation(augment) if job.task.content == "image" else None
+    balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
+    return Collate(encoder, job.seed, vary), cross_entropy(balance)
+
+
+def float_phase(
+    job: Job,
+    model: nn.Module,
+    processor: Any,
+    recipe: Recipe,
+    loss: Loss,
+    judge: Judge,
+    collate: Collate,
+    freeze_kind: str,
+) -> nn.Module:
+    """Fine-tune, or read what an earlier call fine-tuned. The model comes back in eval mode, on the job's device."""
+    fresh = tuple((job.state.done("original") or {})["fresh"])
+    if recipe.epochs == 0 and fresh:
+        raise UsageError(f"--epochs 0 would leave {fresh[0]} with random weights", "give at least one epoch")
+    if job.state.done("float") is not None:
+        auto = getattr(transformers, job.task.auto_model)
+        model = auto.from_pretrained(job.folder / "float", dtype="float32").to(job.device).eval()
+        freeze(model, freeze_kind, fresh)
+        return model
+    with job.timed("float"):
+        trained, frozen = floating.fine_tune(
+            model, recipe, loss, judge, job.dataset.splits["train"], collate,
+            folder=job.folder, seed=job.seed, device=job.device,
+        )  # fmt: skip
+        floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
+    scores = judge.record(model, "float")
+    record = {"best_epoch": trained.best_epoch, "steps": trained.steps, "frozen": frozen, "scores": scores}
+    job.state.finish("float", {**record, "wall_s": job.wall_s["float"]})
+    _forget_checkpoints(job, floating.PHASE)
+    return model
+
+
+def calibrate(job: Job, model: nn.Module, scheme: Scheme, encoder: Encoder, judge: Judge, n: int) -> QuantModel:
+    """The quantized graph with calibrated ranges, saved as "calibrated" and scored as `ptq`."""
+    folder, train = job.folder / "quantized", job.dataset.splits["train"]
+    if job.state.done("ptq") is not None:
+        quantized = engine.build(model, encoder.inputs, qat.example(encoder, train, job.device), scheme)
+        store.load_state(quantized, folder, "calibrated")
+        return quantized.to(job.device)
+    with job.timed("calibrate"):
+        quantized, calibration = qat.calibrated_model(model, scheme, encoder, train, n, job.seed)
+        qat.save_calibrated(quantized, calibration, folder)
+    job.state.finish("ptq", {"scores": judge.record(quantized, "ptq"), "wall_s": job.wall_s["calibrate"]})
+    return quantized
+
+
+def quantized_phase(
+    job: Job,
+    teacher: nn.Module,
+    quantized: QuantModel,
+    recipe: Recipe,
+    asked_precision: str,
+    judge: Judge,
+    collate: Collate,
+    weights: str,
+) -> None:
+    """Train the quantized graph against the float model; keep whichever of calibrated and trained is better."""
+    if job.state.done("quantized") is not None:
+        return
+    folder, train = job.folder / "quantized", job.dataset.splits["train"]
+    before = (job.state.done("ptq") or {})["scores"]
+    if recipe.epochs == 0:
+        job.state.finish("quantized", {"kept": "calibrated", "best_epoch": 0.0, "scores": before, "wall_s": 0.0})
+        return
+    if asked_precision != "fp32":
+        console.say(f"the quantization-aware phase computes in fp32; {asked_precision} was for the float phase only")
+    balance = class_weights(weights, train, len(job.dataset.labels))
+    frozen = {name: p.data for name, p in quantized.named_parameters() if not p.requires_grad}
+    hashes = hash_tensors(frozen)
+    with job.timed("quantized"):
+        trained = qat.train_quantized(
+            quantized, recipe, distillation(teacher, balance), judge, train, collate,
+            folder=job.folder, seed=job.seed, device=job.device,
+        )  # fmt: skip
+    prove_unchanged(hashes, hash_tensors({name: p.data for name, p in quantized.named_parameters() if name in frozen}))
+    kept = _better(judge.metric, trained.best_value, before["validation"]["value"])
+    if kept == "calibrated":
+        store.load_state(quantized, folder, "calibrated")
+    qat.save_trained(quantized, folder)
+    scores = judge.record(quantized, "quantized") if kept == "trained" else before
+    record = {"kept": kept, "best_epoch": trained.best_epoch, "steps": trained.steps, "scores": scores}
+    job.state.finish("quantized", {**record, "wall_s": job.wall_s["quantized"]})
+    _forget_checkpoints(job, qat.PHASE)
+
+
+def _better(metric: str, trained: float, calibrated: float) -> str:
+    figures = f"{metric} on validation: trained {trained:.4f}, calibrated only {calibrated:.4f}"
+    if trained >= calibrated:
+        console.say(f"the quantization-aware model is kept ({figures})")
+        return "trained"
+    console.warn(f"quantization-aware training made the model worse, so the calibrated one is kept ({figures})")
+    return "calibrated"
+
+
+def _forget_checkpoints(job: Job, phase: str) -> None:
+    """A finished phase is read from its own folder; its checkpoints would only fill the disk."""
+    shutil.rmtree(job.folder / "checkpoints" / phase, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""Examples in order, encoded by the task's own encoder: training sees what the device will see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from edgeft.data.dataset import Example
+from edgeft.tasks.task import Encoder
+
+# Batches that are sorted by length together: enough for little padding, few enough for a fresh mix every epoch.
+_POOL_BATCHES = 50
+
+Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+Key = tuple[int, int]
+
+
+class Order(Sampler[Key]):
+    """Which examples come when: (epoch, index) pairs, a pure function of seed and epoch.
+
+    A resumed run therefore plays the same batches as an unbroken one. With `lengths`, batches hold examples of
+    like length, so that little is padded. A last batch of one example is left out of its epoch: BatchNorm cannot
+    take statistics of a single one.
+    """
+
+    def __init__(self, n: int, seed: int, batch_size: int, lengths: Sequence[int] | None = None) -> None:
+        self._n, self._seed, self._batch_size, self._lengths = n, seed, batch_size, lengths
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        alone = self._n > self._batch_size > 1 and self._n % self._batch_size == 1
+        return self._n - 1 if alone else self._n
+
+    def __iter__(self) -> Iterator[Key]:
+        rng = np.random.default_rng([self._seed, self.epoch])
+        order = rng.permutation(self._n)
+        if self._lengths is not None:
+            order = self._grouped(order, np.asarray(self._lengths), rng)
+        epoch = self.epoch
+        return ((epoch, int(index)) for index in order[: len(self)])
+
+    def _grouped(self, order: NDArray[np.int64], lengths: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
+        pool = self._batch_size * _POOL_BATCHES
+        pools = [order[start : start + pool] for start in range(0, self._n, pool)]
+        by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in pools])
+        batches = [by_length[start : start + self._batch_size] for start in range(0, self._n, self._batch_size)]
+        # The short last batch stays last: a sampler knows nothing of batches, it only fills them in order.
+        whole = len(batches) - (1 if len(batches[-1]) < self._batch_size else 0)
+        mixed = [batches[number] for number in rng.permutation(whole)] + batches[whole:]
+        return np.concatenate(mixed)
+
+
+class Samples(Dataset[tuple[Key, Example]]):
+    """Examples by (epoch, index)."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, key: Key) -> tuple[Key, Example]:
+        return key, self.examples[key[1]]
+
+
+class Collate:
+    """Encode a batch; training images are varied by a random number generator of (seed, epoch, index)."""
+
+    def __init__(self, encoder: Encoder, seed: int, augment: Augment | None = None) -> None:
+        self._encoder, self._seed, self._augment = encoder, seed, augment
+
+    def __call__(self, batch: Sequence[tuple[Key, Example]]) -> dict[str, Tensor]:
+        arrays = dict(self._encoder([example.content for _, example in batch]))
+        if self._augment is not None:
+            name = self._encoder.inputs[0].name
+            arrays[name] = self._varied(arrays[name], [key for key, _ in batch])
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        return {**tensors, "labels": torch.tensor([example.label for _, example in batch])}
+
+    def _varied(self, images: NDArray[np.float32], keys: Sequence[Key]) -> NDArray[np.float32]:
+        assert self._augment is not None
+        rngs = [np.random.default_rng([self._seed, *key]) for key in keys]
+        return np.stack([self._augment(image, rng) for image, rng in zip(images, rngs, strict=True)])
+
+
+def text_lengths(examples: Sequence[Example]) -> list[int] | None:
+    """Characters of each text, a good enough stand-in for its tokens; None for images, which are all of one size."""
+    if any(isinstance(example.content, Path) for example in examples):
+        return None
+    return [len(str(example.content)) for example in examples]
+
+
+def encoded(
+    encoder: Encoder, examples: Sequence[Example], batch_size: int, device: torch.device
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Batches of tensors on `device` with the positions of their examples; texts of like length together."""
+    lengths = text_lengths(examples)
+    order = list(range(len(examples))) if lengths is None else sorted(range(len(examples)), key=lengths.__getitem__)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        arrays = encoder([examples[index].content for index in chosen])
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+        yield chosen, tensors

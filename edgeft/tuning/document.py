@@ -1,0 +1,94 @@
+"""The end of a run: curves.png, then tuned.json, which makes the folder whole."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import edgeft
+from edgeft import files
+from edgeft.runfolder import DOCUMENT, SCHEMA, Run
+from edgeft.tuning.curves import draw_curves
+from edgeft.tuning.job import Job, data_folder
+from edgeft.tuning.plan import counts
+from edgeft.tuning.target import Target
+from edgeft.tuning.watch import METRICS
+
+_PACKAGES = ("torch", "transformers", "timm", "accelerate", "tokenizers", "Pillow", "numpy", "safetensors")
+
+
+def finish(job: Job, target: Target) -> Run:
+    """Draw the curves, write tuned.json last, and return the run."""
+    draw_curves(job.folder / METRICS, job.folder / "curves.png")
+    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    files.write_json(job.folder / DOCUMENT, _document(job, target))
+    return Run.open(job.folder)
+
+
+def _document(job: Job, target: Target) -> dict[str, Any]:
+    original, prepared, floating = (job.state.done(phase) or {} for phase in ("original", "prepared", "float"))
+    quantized = job.state.done("quantized") or {}
+    dataset = job.dataset
+    return {
+        "schema": SCHEMA,
+        "edgeft": edgeft.__version__,
+        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "settings": dict(job.settings),
+        "versions": _versions(),
+        "seed": job.seed,
+        "device": str(job.device),
+        "task": job.task.name,
+        "metric": job.task.metric,
+        "labels": list(dataset.labels),
+        "preprocessing": prepared["preprocessing"],
+        "data": {
+            "source": dataset.source,
+            "folder": str(data_folder(dataset)),
+            "fingerprint": dataset.fingerprint,
+            "split_rule": dataset.split_rule,
+            "splits_sha256": prepared["splits_sha256"],
+            "counts": counts(dataset),
+            "notices": list(dataset.notices),
+        },
+        "model": {
+            "given": original["source"]["given"],
+            "kind": original["source"]["kind"],
+            "original_answers_task": original["answers"],
+            "sha256": original["sha256"],
+        },
+        "freeze": job.settings["freeze"],
+        "frozen": floating["frozen"],
+        "scheme": target.scheme_name,
+        "profile": target.profile,
+        "scores": _scores(job),
+        "kept": quantized.get("kept", "float"),
+        "best_epoch": floating["best_epoch"],
+        "qat_best_epoch": quantized.get("best_epoch", 0.0),
+        "wall_s": _wall_s(job),
+        "state": "complete",
+    }
+
+
+def _scores(job: Job) -> dict[str, Any]:
+    """Scores by state of the model; what was not measured is absent."""
+    found = {"original": job.state.done("original_scores")}
+    found |= {phase: (job.state.done(phase) or {}).get("scores") for phase in ("float", "ptq", "quantized")}
+    return {name: scores for name, scores in found.items() if scores}
+
+
+def _wall_s(job: Job) -> dict[str, float]:
+    records = {phase: job.state.done(phase) or {} for phase in ("float", "ptq", "quantized")}
+    return {phase: round(record["wall_s"], 2) for phase, record in records.items() if "wall_s" in record}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

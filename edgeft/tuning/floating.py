@@ -1,0 +1,63 @@
+"""The float phase: fine-tune what is not frozen, keep the best epoch, and prove that the frozen part kept still."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgeft import files
+from edgeft.data.dataset import Example
+from edgeft.tuning.batches import Collate
+from edgeft.tuning.checkpoints import saving
+from edgeft.tuning.freeze import frozen_tensors, hash_tensors, held_still, prove_unchanged
+from edgeft.tuning.score import Judge
+from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
+
+PHASE = "float"
+
+
+def fine_tune(
+    model: nn.Module,
+    recipe: Recipe,
+    loss: Loss,
+    judge: Judge,
+    examples: Sequence[Example],
+    collate: Collate,
+    *,
+    folder: Path,
+    seed: int,
+    device: torch.device,
+) -> tuple[Trained, list[dict[str, str]]]:
+    """Train `model` in place. Returns how it went and the record of every frozen tensor, before and after.
+
+    Raises ModelError when a frozen tensor changed. With 0 epochs nothing is trained.
+    """
+    before = hash_tensors(frozen_tensors(model))
+    model.to(device)
+    if recipe.epochs > 0:
+        with held_still(model):
+            trained = train_phase(
+                PHASE, model, recipe, loss, judge, examples, collate, folder=folder, seed=seed, device=device
+            )
+    else:
+        trained = Trained(float(judge.scores(model, "validation").value), 0.0, 0)
+    model.eval()
+    return trained, prove_unchanged(before, hash_tensors(frozen_tensors(model)))
+
+
+def save_float(model: Any, processor: Any, folder: Path, tokenizer: Path | None = None) -> None:
+    """Write the model the transformers way, with its tokenizer or image processor, whole or not at all.
+
+    tokenizer   tokenizer.json as the device reads it; it takes the place of transformers' own, which differs from
+                it only in truncation and padding left over from the last call
+    """
+    with files.whole_folder(folder) as work, saving(work):
+        model.save_pretrained(work)
+        processor.save_pretrained(work)
+        if tokenizer is not None and tokenizer.is_file():
+            shutil.copyfile(tokenizer, work / tokenizer.name)

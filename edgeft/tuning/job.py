@@ -1,0 +1,64 @@
+"""One run in progress: what all its acts share, and what they have finished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeft.data.dataset import Dataset
+from edgeft.runfolder import DOCUMENT, RunState
+from edgeft.tasks.task import Task
+
+# These may differ between the first call and the one that goes on: they do not change what is computed.
+_FREE = ("output", "resume", "dry_run", "workers", "report_to", "device")
+
+
+@dataclass
+class Job:
+    """Shared by the acts of one run; `wall_s` holds seconds by phase, summed over interrupted calls."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    state: RunState
+    task: Task
+    dataset: Dataset
+    device: torch.device
+    seed: int
+    wall_s: dict[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def begin(
+        folder: Path,
+        settings: Mapping[str, Any],
+        resume: bool,
+        task: Task,
+        dataset: Dataset,
+        device: torch.device,
+        seed: int,
+    ) -> Job:
+        fixed = {key: value for key, value in settings.items() if key not in _FREE}
+        state = RunState.begin(folder, {**fixed, "data_fingerprint": dataset.fingerprint}, resume)
+        return Job(Path(folder), dict(settings), state, task, dataset, device, seed)
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / DOCUMENT).is_file()
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.wall_s[phase] = self.wall_s.get(phase, 0.0) + time.monotonic() - start
+
+
+def data_folder(dataset: Dataset) -> Path:
+    """The folder that files in splits.jsonl are relative to, from anywhere on this machine."""
+    return Path(dataset.source).expanduser().absolute()

@@ -1,0 +1,57 @@
+"""What training makes small."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgeft.data.dataset import Example
+from edgeft.tuning.score import logits_of
+from edgeft.tuning.trainer import Loss
+
+# Share of the labels' own loss beside the teacher's: labels are noisier than the float model's answers, and without
+# them the student cannot get better than it.
+LABEL_SHARE = 0.3
+
+
+def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0) -> Loss:
+    """Cross-entropy of logits [n, labels] with labels [n]; `weights` [labels]; smoothing as in arXiv 1512.00567."""
+
+    def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        scaled = None if weights is None else weights.to(logits.device)
+        return F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing)
+
+    return loss
+
+
+def distillation(teacher: nn.Module, weights: Tensor | None = None) -> Loss:
+    """KL(teacher || student) at temperature 1 (arXiv 1503.02531) plus LABEL_SHARE of the labels' cross-entropy.
+
+    The teacher runs in eval mode, without gradients, on the very tensors the student sees.
+    """
+    teacher.eval()
+    of_labels = cross_entropy(weights)
+
+    def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        with torch.no_grad():
+            wanted = F.log_softmax(logits_of(teacher(**inputs)).float(), dim=-1)
+        given = F.log_softmax(logits, dim=-1)
+        divergence = F.kl_div(given, wanted, log_target=True, reduction="batchmean")
+        return divergence + LABEL_SHARE * of_labels(logits, labels, inputs)
+
+    return loss
+
+
+def class_weights(kind: str, examples: Sequence[Example], n_labels: int) -> Tensor | None:
+    """--class-weights: "none", or "balanced": n / (labels * n_c), so that every class counts the same in sum.
+
+    The formula is that of scikit-learn's class_weight="balanced".
+    """
+    if kind == "none":
+        return None
+    counts = Counter(example.label for example in examples)
+    return torch.tensor([len(examples) / (n_labels * counts[label]) for label in range(n_labels)])

@@ -1,0 +1,65 @@
+"""What a run is going to do, in lines; --dry-run prints them and does nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edgeft.data.dataset import Dataset
+from edgeft.tasks.task import Task
+from edgeft.tuning.freeze import table
+from edgeft.tuning.target import Target
+from edgeft.tuning.trainer import Recipe
+
+
+def data_lines(dataset: Dataset) -> list[str]:
+    counts = ", ".join(f"{split} {len(examples):,}" for split, examples in dataset.splits.items())
+    return [f"data: {dataset.source}: {counts} ({len(dataset.labels)} classes; {dataset.split_rule})", *dataset.notices]
+
+
+def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
+    """split -> label name -> number of examples; labels without examples are counted as 0."""
+    found = {}
+    for split, examples in dataset.splits.items():
+        by_label = Counter(example.label for example in examples)
+        found[split] = {name: by_label[index] for index, name in enumerate(dataset.labels)}
+    return found
+
+
+def plan_lines(
+    task: Task, dataset: Dataset, model: nn.Module, target: Target, tuning: Recipe, qat: Recipe, output: Path
+) -> list[str]:
+    """The whole plan: data, model, what learns, how it is trained, quantized and written."""
+    return [
+        f"task: {task.name}, measured by {task.metric}",
+        *data_lines(dataset),
+        *table(model),
+        f"float: {_training(tuning, len(dataset.splits['train']))}, arithmetic {tuning.precision}",
+        _quantization(target, qat, len(dataset.splits["train"])),
+        f"writes: {output}/ tuned.json, metrics.jsonl, curves.png, splits.jsonl, original/, float/"
+        + (", quantized/" if target.scheme else ""),
+    ]
+
+
+def _training(recipe: Recipe, n: int) -> str:
+    if recipe.epochs == 0:
+        return "no training"
+    steps = f"{recipe.steps(n):,} steps of {recipe.batch_size}"
+    return f"{recipe.epochs:g} epochs, {steps}, peak learning rate {recipe.lr:g}"
+
+
+def _quantization(target: Target, qat: Recipe, n: int) -> str:
+    if target.scheme is None:
+        return "quantization: none (plain fine-tuning)"
+    return f"quantization: {target.scheme.title} for {target.profile or 'no profile'}; {_training(qat, n)}, fp32"
+
+
+def score_lines(metric: str, scores: dict[str, Any]) -> list[str]:
+    """The scores of every state of the model, as a small table."""
+    lines = [f"{metric:<12}{'validation':>12}{'test':>10}"]
+    for name, found in scores.items():
+        lines.append(f"{name:<12}{found['validation']['value']:>12.4f}{found['test']['value']:>10.4f}")
+    return lines

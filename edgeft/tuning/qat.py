@@ -1,0 +1,144 @@
+"""The quantization-aware phase: calibrate on training samples, train against the float model, keep the better one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor, nn
+
+from edgeft import console, files
+from edgeft.data.dataset import Example
+from edgeft.quant import engine, store
+from edgeft.quant.engine import QuantModel
+from edgeft.scheme import Scheme
+from edgeft.tasks.task import Encoder
+from edgeft.tuning.batches import Collate, encoded
+from edgeft.tuning.checkpoints import saving
+from edgeft.tuning.score import Judge
+from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
+
+PHASE = "quantized"
+# quantization.md section 7: weights 1e-5 .. 2e-5, scales slower and without decay.
+_LR_WEIGHTS = 2e-5
+_LR_SCALES = 1e-5
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Which training examples the ranges were set on."""
+
+    ids: tuple[str, ...]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"n": len(self.ids), "ids": list(self.ids), "sha256": files.sha256_text("\n".join(self.ids))}
+
+
+def calibrated_model(
+    model: nn.Module,
+    scheme: Scheme,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    n: int,
+    seed: int,
+    method: str = "percentile",
+) -> tuple[QuantModel, Calibration]:
+    """The quantized graph of `model` with ranges from `n` seeded training examples (all of them when fewer)."""
+    chosen = np.random.default_rng([seed, 1]).permutation(len(examples))[:n]
+    samples = [examples[index] for index in chosen]
+    device = next(model.parameters()).device
+    quantized = engine.build(model, encoder.inputs, example(encoder, samples, device), scheme)
+    engine.calibrate(quantized, _batches(encoder, samples, device), method)
+    return quantized, Calibration(tuple(example.id for example in samples))
+
+
+def example(encoder: Encoder, examples: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
+    """Tensors of two examples: what a graph with a free batch is captured with."""
+    pair = [examples[0], examples[-1]]
+    return next(encoded(encoder, pair, len(pair), device))[1]
+
+
+def _batches(encoder: Encoder, examples: Sequence[Example], device: torch.device) -> Iterator[dict[str, Tensor]]:
+    with console.bar("calibrating", len(examples), "samples") as bar:
+        for chosen, tensors in encoded(encoder, examples, _BATCH, device):
+            yield tensors
+            bar.advance(len(chosen))
+
+
+class _Bounds(transformers.TrainerCallback):
+    """Keeps scales within their bounds after every step, and stops training them after a share of the steps."""
+
+    def __init__(self, model: QuantModel, train_ranges: float) -> None:
+        self._model, self._train_ranges = model, train_ranges
+        self._frozen = False
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not self._frozen and state.global_step >= self._train_ranges * state.max_steps:
+            self._model.freeze_ranges()
+            self._frozen = True
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._model.clamp()
+
+
+def train_quantized(
+    quantized: QuantModel,
+    recipe: Recipe,
+    loss: Loss,
+    judge: Judge,
+    examples: Sequence[Example],
+    collate: Collate,
+    *,
+    folder: Path,
+    seed: int,
+    device: torch.device,
+    train_ranges: float = 1 / 3,
+) -> Trained:
+    """Train `quantized` in place against `loss`; it is left with the weights of its best epoch.
+
+    recipe        precision is fp32 here whatever was asked for: fake-quantization in half precision rounds twice
+    train_ranges  share of the steps after which the scales stand still
+    """
+    quantized.to(device)
+    quantized.set_mode("train")
+    optimizer = _optimizer(quantized, recipe)
+    return train_phase(
+        PHASE, quantized, replace(recipe, precision="fp32"), loss, judge, examples, collate, folder=folder,
+        seed=seed, device=device, optimizer=optimizer, callbacks=[_Bounds(quantized, train_ranges)],
+    )  # fmt: skip
+
+
+def _optimizer(quantized: QuantModel, recipe: Recipe) -> torch.optim.Optimizer:
+    learning = [parameter for parameter in quantized.other_parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in learning if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": list(quantized.scale_parameters()), "weight_decay": 0.0, "lr": _LR_SCALES},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr)
+
+
+def qat_recipe(epochs: float, batch_size: int, workers: int, report_to: str) -> Recipe:
+    return Recipe(epochs, batch_size, _LR_WEIGHTS, "linear", 0.05, 0.01, "fp32", 0, workers, report_to)
+
+
+def save_calibrated(quantized: QuantModel, calibration: Calibration, folder: Path) -> None:
+    """Write quantized/ with the calibrated model and which samples it saw, whole or not at all."""
+    with files.whole_folder(folder) as work, saving(work):
+        store.save_state(quantized, work, "calibrated")
+        files.write_json(work / "calibration.json", calibration.record)
+
+
+def save_trained(quantized: QuantModel, folder: Path) -> None:
+    """Add the trained model to quantized/; a kill leaves the folder as it was."""
+    with files.whole_folder(folder) as work, saving(work):
+        shutil.copytree(folder, work, dirs_exist_ok=True)
+        store.save_state(quantized, work, "trained")

@@ -1,0 +1,69 @@
+"""`edgeft tune`: data -> model -> freeze -> float phase -> calibrate -> quantization-aware phase -> RUN/.
+
+Every act leaves its files and then its record in RUN/state.json; a run that was interrupted goes on after the last
+one it finished.
+"""
+
+from __future__ import annotations
+
+from edgeft import console
+from edgeft.data.read import read_dataset
+from edgeft.recipe import TuneSpec, as_settings
+from edgeft.runfolder import Run
+from edgeft.tuning import acts, defaults
+from edgeft.tuning.document import finish
+from edgeft.tuning.job import Job
+from edgeft.tuning.plan import data_lines, plan_lines, score_lines
+from edgeft.tuning.qat import qat_recipe
+from edgeft.tuning.target import find_target, find_task
+from edgeft.tuning.trainer import Recipe
+
+
+def tune(spec: TuneSpec) -> Run | None:
+    """Tune as `spec` says and return the run; None after --dry-run.
+
+    Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
+    """
+    acts.refuse_unbuilt(spec.search, spec.freeze)
+    device = defaults.device(spec.device)
+    target = find_target(spec.profile, spec.scheme)
+    dataset = read_dataset(
+        spec.data, seed=spec.seed, text_column=spec.text_column, label_column=spec.label_column
+    )
+    task = find_task(spec.task, dataset)
+    tuning = Recipe(
+        epochs=spec.epochs,
+        batch_size=defaults.batch_size(spec.batch_size),
+        lr=defaults.learning_rate(spec.lr, spec.freeze, task.content),
+        precision=defaults.precision(spec.precision, device),
+        patience=spec.patience,
+        workers=spec.workers,
+        report_to=spec.report_to,
+    )
+    qat = qat_recipe(spec.qat_epochs, tuning.batch_size, spec.workers, spec.report_to)
+
+    if spec.dry_run:
+        model = acts.trial_load(spec.model, task, dataset, spec.freeze, spec.seed)
+        for line in plan_lines(task, dataset, model, target, tuning, qat, spec.output):
+            console.result(line)
+        return None
+
+    job = Job.begin(spec.output, as_settings(spec), spec.resume, task, dataset, device, spec.seed)
+    if job.finished:
+        console.say(f"{spec.output} is complete; nothing to do")
+        return Run.open(spec.output)
+    for line in data_lines(dataset):
+        console.say(line)
+
+    model, processor = acts.load_original(job, spec.model, spec.freeze)
+    judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+    acts.score_original(job, judge, model)
+    collate, loss = acts.training_side(job, encoder, spec.augment, spec.class_weights)
+    model = acts.float_phase(job, model, processor, tuning, loss, judge, collate, spec.freeze)
+    if target.scheme is not None:
+        quantized = acts.calibrate(job, model, target.scheme, encoder, judge, spec.calibration_samples)
+        acts.quantized_phase(job, model, quantized, qat, tuning.precision, judge, collate, spec.class_weights)
+    run = finish(job, target)
+    for line in score_lines(task.metric, run.document["scores"]):
+        console.say(line)
+    return run

@@ -1,0 +1,64 @@
+"""How good a model is on a split: the task's encoder, decoder and score, the same code as on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeft import console
+from edgeft.data.dataset import Example
+from edgeft.tasks.task import Encoder, Scores, Task
+from edgeft.tuning.batches import encoded
+
+SCORED = ("validation", "test")
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits of a transformers output, or the tensor itself."""
+    logits: Tensor = output if isinstance(output, Tensor) else output.logits
+    return logits
+
+
+class Judge:
+    """Scores models on the splits of one dataset. Keeps the answers only, so memory does not grow with logits."""
+
+    def __init__(
+        self,
+        task: Task,
+        encoder: Encoder,
+        splits: Mapping[str, Sequence[Example]],
+        labels: Sequence[str],
+        batch_size: int,
+    ) -> None:
+        self._task, self._encoder, self._splits = task, encoder, splits
+        self._labels, self._batch_size = labels, batch_size
+
+    @property
+    def metric(self) -> str:
+        return self._task.metric
+
+    @torch.no_grad()
+    def scores(self, model: nn.Module, split: str, advance: Callable[[int], None] = lambda n: None) -> Scores:
+        """Scores of `model` (in eval mode meanwhile) on `split`; `advance(n)` is told of every batch done."""
+        examples = self._splits[split]
+        device = next(model.parameters()).device
+        before = model.training
+        model.eval()
+        predicted = np.empty(len(examples), dtype=np.int64)
+        for chosen, tensors in encoded(self._encoder, examples, self._batch_size, device):
+            logits = logits_of(model(**tensors)).float().cpu().numpy()
+            predicted[chosen] = self._task.decode(logits)
+            advance(len(chosen))
+        model.train(before)
+        labels = np.array([example.label for example in examples], dtype=np.int64)
+        return self._task.score(predicted, labels, self._labels)
+
+    def record(self, model: nn.Module, title: str) -> dict[str, dict[str, Any]]:
+        """{"validation": {metric, value, n}, "test": {…}} for tuned.json, with a progress bar."""
+        with console.bar(f"scoring {title}", sum(len(self._splits[split]) for split in SCORED), "samples") as bar:
+            found = {split: self.scores(model, split, bar.advance) for split in SCORED}
+        return {split: {"metric": s.metric, "value": float(s.value), "n": s.n} for split, s in found.items()}

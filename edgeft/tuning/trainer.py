@@ -1,0 +1,220 @@
+"""transformers' Trainer, fitted to edgeft: its loop, schedules and precision; our data, loss and scores."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArguments
+
+from edgeft import console
+from edgeft.data.dataset import Example
+from edgeft.errors import ModelError
+from edgeft.tuning.batches import Collate, Order, Samples, text_lengths
+from edgeft.tuning.checkpoints import last_complete, mark_complete, saving
+from edgeft.tuning.score import Judge, logits_of
+from edgeft.tuning.watch import Patience, Watch, exhausted
+
+# (logits, labels, inputs) -> loss
+Loss = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
+_LOG_EVERY_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one phase trains.
+
+    epochs         may be a fraction; `max_samples` cuts it shorter
+    lr             peak learning rate
+    schedule       name of a transformers schedule: cosine, linear
+    warmup         share of the steps over which the rate rises
+    precision      fp32, bf16 or fp16: of the arithmetic, never of the weights
+    """
+
+    epochs: float
+    batch_size: int
+    lr: float
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    precision: str = "fp32"
+    patience: int = 0
+    workers: int = 0
+    report_to: str = "none"
+
+    def steps(self, n: int) -> int:
+        """Optimizer steps over `n` training examples, at least one."""
+        return max(1, math.ceil(self.epochs * math.ceil(n / self.batch_size)))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a phase came to: the best score on validation and the epoch it came from (0 = before training)."""
+
+    best_value: float
+    best_epoch: float
+    steps: int
+
+
+class PhaseTrainer(Trainer):
+    """Trainer with a loss of logits, batches that are a pure function of (seed, epoch), and marked checkpoints."""
+
+    loss_is_scaled_for_ga = False
+
+    def __init__(self, *, loss: Loss, judge: Judge, order: Order, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._loss, self._judge, self._order = loss, judge, order
+        self.remove_callback(transformers.PrinterCallback)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+        return self._order
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        tensors = dict(inputs)
+        labels = tensors.pop("labels")
+        logits = logits_of(model(**tensors)).float()
+        loss = self._loss(logits, labels, tensors)
+        self._notice_nan(loss)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _notice_nan(self, loss: Tensor) -> None:
+        if not math.isfinite(loss.item()):
+            raise ModelError(
+                f"the loss became {loss.item()} at step {self.state.global_step + 1}",
+                "try a lower --lr, or --precision fp32; check the weights of the model if it is the first step",
+            )
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        scores = self._judge.scores(self.model, "validation")
+        metrics = {f"eval_{scores.metric}": float(scores.value)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if isinstance(self.model, PreTrainedModel) or output_dir is None:
+            super()._save(output_dir, state_dict)
+            return
+        os.makedirs(output_dir, exist_ok=True)
+        # save_model, since a graph uses one quantizer in several places and safetensors wants each tensor once
+        safetensors.torch.save_model(self.model, os.path.join(output_dir, "model.safetensors"))
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        with saving(folder):
+            super()._save_checkpoint(model, trial)
+            mark_complete(folder)
+
+
+def train_phase(
+    phase: str,
+    model: nn.Module,
+    recipe: Recipe,
+    loss: Loss,
+    judge: Judge,
+    examples: Sequence[Example],
+    collate: Collate,
+    *,
+    folder: Path,
+    seed: int,
+    device: torch.device,
+    optimizer: torch.optim.Optimizer | None = None,
+    callbacks: Sequence[transformers.TrainerCallback] = (),
+) -> Trained:
+    """Train `model` in place and leave it with the weights of its best epoch on validation.
+
+    phase       name in metrics.jsonl, on the bar, and of the folder below `folder`/checkpoints
+    folder      the run; an unfinished phase there is gone on with from its last complete checkpoint
+    """
+    steps = recipe.steps(len(examples))
+    order = Order(len(examples), seed, recipe.batch_size, text_lengths(examples))
+    checkpoints = folder / "checkpoints" / phase
+    arguments = _arguments(recipe, steps, judge.metric, checkpoints, seed, device)
+    watch = Watch(phase, folder / "metrics.jsonl", steps * recipe.batch_size, recipe.batch_size)
+    stop = [Patience(judge.metric, recipe.patience)] if recipe.patience else []
+    trainer = PhaseTrainer(
+        model=model, args=arguments, loss=loss, judge=judge, order=order, train_dataset=Samples(examples),
+        eval_dataset=Samples(examples), data_collator=collate, callbacks=[watch, *stop, *callbacks],
+        optimizers=(optimizer, None),
+    )  # fmt: skip
+    start = last_complete(checkpoints) if checkpoints.is_dir() else None
+    if start is not None:
+        console.say(f"{phase}: going on from {start.name}")
+    try:
+        if start is None or not _at_the_end(trainer, start, steps, recipe.patience):
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+    finally:
+        watch.close()
+    return _outcome(trainer)
+
+
+def _at_the_end(trainer: PhaseTrainer, start: Path, steps: int, patience: int) -> bool:
+    """Was nothing left to train when checkpoint `start` was written? Then load the best weights and say so.
+
+    Trainer itself would take one more step: it looks at the end only after a step.
+    """
+    state = TrainerState.load_from_json(str(start / "trainer_state.json"))
+    metric = trainer.args.metric_for_best_model
+    if state.global_step < steps and not (patience and exhausted(state.log_history, metric, patience)):
+        return False
+    state.best_model_checkpoint = str(start.parent / f"checkpoint-{state.best_global_step}")
+    trainer.state = state
+    trainer._load_best_model()
+    return True
+
+
+def _outcome(trainer: PhaseTrainer) -> Trained:
+    state = trainer.state
+    best = next(
+        entry for entry in state.log_history
+        if entry["step"] == state.best_global_step and f"eval_{trainer.args.metric_for_best_model}" in entry
+    )  # fmt: skip
+    return Trained(float(state.best_metric), float(best["epoch"]), int(state.global_step))
+
+
+def _arguments(
+    recipe: Recipe, steps: int, metric: str, folder: Path, seed: int, device: torch.device
+) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.lr,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=math.ceil(recipe.warmup * steps),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=1.0,
+        bf16=recipe.precision == "bf16",
+        fp16=recipe.precision == "fp16",
+        logging_steps=_LOG_EVERY_STEPS,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # it would hide a NaN loss behind earlier figures
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=metric,
+        greater_is_better=True,
+        disable_tqdm=True,
+        log_level="error",
+        report_to=recipe.report_to,
+        seed=seed,
+        data_seed=seed,
+        dataloader_num_workers=recipe.workers,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        use_cpu=device.type == "cpu",
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # DataParallel is slower than one GPU and breaks captured graphs; use torchrun
+    return arguments
