@@ -83,8 +83,8 @@ def _help(section: str, name: str, known: Option) -> str:
     text = known.help[0].upper() + known.help[1:]
     if default is None or default is False:
         return f"{text}."
-    shown = ",".join(default) if isinstance(default, tuple) else f"{default:g}" if isinstance(default, float) else default
-    return f"{text}. [default: {shown}]"
+    shown = ",".join(default) if isinstance(default, tuple) else default
+    return f"{text}. [default: {shown:g}]" if isinstance(shown, float) else f"{text}. [default: {shown}]"
 
 
 def _recipe_options(required: bool) -> Callable[[Command], Command]:
@@ -93,7 +93,7 @@ def _recipe_options(required: bool) -> Callable[[Command], Command]:
             "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe; repeatable."
         )(command)
         return click.option(
-            "--recipe", required=required, metavar="FILE", type=click.Path(path_type=Path), help="TOML file of settings."
+            "--recipe", required=required, metavar="FILE", type=click.Path(path_type=Path), help="A TOML recipe."
         )(command)
 
     return decorate
@@ -192,9 +192,9 @@ def _profiles_show(name: str) -> None:
 @_verbosity
 def _profiles_detect() -> None:
     """Name the profile that fits this machine, why, and what else was considered."""
-    from edgeft import profile
+    from edgeft.detect import describe_detection, detection
 
-    console.result(profile.describe_detection(profile.detection()))
+    console.result(describe_detection(detection()))
 
 
 @group.command("doctor", short_help="What this machine can do, and what to type for what is missing.")

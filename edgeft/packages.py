@@ -84,7 +84,7 @@ def why_not_importable(module: str, python: str = sys.executable) -> MachineErro
     try:
         trial = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TRIAL_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        return MachineError(f"import {module} did not end within {_TRIAL_TIMEOUT_S:.0f} s", "free memory, then try again")
+        return MachineError(f"import {module} did not end within {_TRIAL_TIMEOUT_S:.0f} s", "free memory and try again")
     return None if trial.returncode == 0 else _explain(module, trial.returncode, trial.stderr)
 
 

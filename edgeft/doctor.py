@@ -1,0 +1,188 @@
+"""What this machine can do, and what to type for what is missing. Reads only; changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeft import machine, packages
+from edgeft.cpu import read_cpu
+from edgeft.detect import detection
+from edgeft.sysfiles import Tree
+
+_DEVICE = ("numpy", "onnxruntime", "PIL", "tokenizers")
+_TRAIN = ("torch", "transformers", "accelerate", "safetensors", "timm", "onnx")
+_REPORT = ("matplotlib", "jinja2")
+# U8S8 sums saturate there, see profiles/x86-64-avx2.toml.
+_SATURATING = ("avx2", "avx512")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact: what it is about, how it stands, and what to type when that is to change ("" = nothing to do)."""
+
+    about: str
+    state: str
+    fix: str = ""
+    blocks_eval: bool = False
+
+
+def examine(root: Path = Path("/")) -> list[Finding]:
+    """Everything `edgeft doctor` prints, in order."""
+    return [
+        *_packages(),
+        *_providers(),
+        *_processor(root),
+        *energy_meters(root),
+        *_clocks(root),
+        *_memory(root),
+    ]
+
+
+def describe(findings: list[Finding]) -> str:
+    """One line a fact, and below it what to type."""
+    width = max(len(finding.about) for finding in findings)
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.about:<{width}}  {finding.state}")
+        if finding.fix:
+            lines.append(f"{'':<{width}}  -> {finding.fix}")
+    return "\n".join(lines)
+
+
+def _packages() -> list[Finding]:
+    device = [_imported(module) for module in _DEVICE]
+    return [*device, _group("train packages", _TRAIN, "train"), _group("report packages", _REPORT, "report")]
+
+
+def _imported(module: str) -> Finding:
+    """Only an import shows whether a build runs on this processor; it is tried in a child process."""
+    reason = packages.why_not_importable(module)
+    if reason is None:
+        return Finding(module, f"{packages.version_of(module) or 'of unknown version'}, imports")
+    return Finding(module, reason.what, reason.next_step, blocks_eval=module in ("numpy", "onnxruntime"))
+
+
+def _group(about: str, modules: tuple[str, ...], extra: str) -> Finding:
+    absent = [module for module in modules if not packages.is_installed(module)]
+    if not absent:
+        versions = [f"{module} {packages.version_of(module) or ''}".strip() for module in modules]
+        return Finding(about, ", ".join(versions))
+    needed_for = {"train": "edgeft tune and export", "report": "HTML reports"}[extra]
+    state = f"not installed: {', '.join(absent)} (only {needed_for} need them)"
+    return Finding(about, state, f"pip install 'edgeft[{extra}]'")
+
+
+def _providers() -> list[Finding]:
+    """Asked in a child process too: loading a provider's libraries may end the interpreter."""
+    code = "import onnxruntime; print('\\n'.join(onnxruntime.get_available_providers()))"
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    names = done.stdout.split()
+    return [Finding("execution providers", ", ".join(names))] if done.returncode == 0 and names else []
+
+
+def _processor(root: Path) -> list[Finding]:
+    cpu, found = read_cpu(root), detection(root)
+    path = cpu.int8_path
+    note = "; 8-bit weights would saturate, profiles for it use 7 bits" if path in _SATURATING else ""
+    allowed = machine.allowed_cpus(root)
+    threads = machine.default_threads(found.best.profile, root)
+    return [
+        Finding("board", machine.board_model(root) or "not named"),
+        Finding("processor", f"{cpu.model or ', '.join(cpu.parts) or 'not named'}, {cpu.architecture}"),
+        Finding("int8 path", f"{path if cpu.flags else 'unknown'}{note}"),
+        Finding("cores", f"{allowed} of {len(cpu.online) or os.cpu_count()} may be used; {threads} threads by default"),
+        Finding("profile", f"{found.best.profile.id}: {'; '.join(found.best.reasons)}"),
+    ]
+
+
+def energy_meters(root: Path = Path("/")) -> list[Finding]:
+    """The meters whose files or commands are here, and whether they can be read; one finding says so when none is."""
+    tree = Tree(root)
+    found = [finding for look in _METERS for finding in look(tree)]
+    if found:
+        return found
+    where = machine.describe_machine(root).get("container")
+    reason = " (a container shows none unless /sys/class/powercap is mounted)" if where else ""
+    return [Finding("energy meter", f"none found{reason}: energy will be reported as not measured")]
+
+
+def _rapl(tree: Tree) -> list[Finding]:
+    zones = tree.glob("sys/class/powercap/intel-rapl:[0-9]*")
+    zones = [zone for zone in zones if zone.name.count(":") == 1]
+    if not zones:
+        return []
+    names = ", ".join(tree.text(zone / "name") or zone.name for zone in zones)
+    if all(tree.number(zone / "energy_uj") is not None for zone in zones):
+        return [Finding("energy: rapl", f"readable: {names}")]
+    fix = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj (holds until the next boot)"
+    return [Finding("energy: rapl", f"present, not readable: {names}", fix)]
+
+
+def _ina3221(tree: Tree) -> list[Finding]:
+    new = tree.glob("sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*/in*_label")
+    old = tree.glob("sys/bus/i2c/drivers/ina3221x/*/iio:device*/rail_name_*")
+    rails = [name for place in (*new, *old) if (name := tree.text(place)) and name != "NC"]
+    return [Finding("energy: ina3221", f"rails: {', '.join(rails)}")] if rails else []
+
+
+def _pi5_pmic(tree: Tree) -> list[Finding]:
+    if "Raspberry Pi 5" not in (machine.board_model(tree.root) or ""):
+        return []
+    if shutil.which("vcgencmd") is None:
+        return [Finding("energy: pi5-pmic", "vcgencmd is not installed", "sudo apt install raspi-utils")]
+    if not os.access(tree.path("dev/vcio"), os.R_OK | os.W_OK):
+        fix = "sudo usermod -aG video $USER, then log in again"
+        return [Finding("energy: pi5-pmic", "/dev/vcio is not readable", fix)]
+    return [Finding("energy: pi5-pmic", "readable: the rails on the board, not the 5 V input")]
+
+
+def _battery(tree: Tree) -> list[Finding]:
+    found = []
+    for supply in tree.glob("sys/class/power_supply/*"):
+        if tree.text(supply / "type") == "Battery" and tree.text(supply / "scope") != "Device":
+            status = tree.text(supply / "status") or "of unknown status"
+            fix = "" if status == "Discharging" else "unplug the charger to measure with it"
+            found.append(Finding("energy: battery", f"{supply.name} is {status.lower()}", fix))
+    return found
+
+
+_METERS: tuple[Callable[[Tree], list[Finding]], ...] = (_rapl, _ina3221, _pi5_pmic, _battery)
+
+
+def _clocks(root: Path) -> list[Finding]:
+    known = machine.describe_machine(root)
+    findings = [_governor(known.get("governor"))]
+    if "temperatures_c" in known:
+        hottest = max(known["temperatures_c"].items(), key=lambda item: item[1])
+        findings.append(Finding("temperature", f"{hottest[1]:.1f} °C ({hottest[0]})"))
+    bits = int(known.get("throttled", "0x0"), 16)
+    if bits & 0xF:
+        fix = "use a stronger power supply" if bits & 1 else "cool the board"
+        findings.append(Finding("throttling", f"{known['throttled']}: the board is slowed down now", fix))
+    if "power_source" in known:
+        findings.append(Finding("power source", str(known["power_source"])))
+    return findings
+
+
+def _governor(governor: str | None) -> Finding:
+    if governor is None:
+        return Finding("clock governor", "not shown (a virtual machine or container hides it)")
+    if governor == "performance":
+        return Finding("clock governor", governor)
+    fix = "echo performance | sudo tee /sys/devices/system/cpu/cpufreq/policy*/scaling_governor"
+    return Finding("clock governor", f"{governor}: clocks follow the load, short runs look slower", fix)
+
+
+def _memory(root: Path) -> list[Finding]:
+    fields = Tree(root).fields("proc/meminfo")
+    total, free = (int(fields.get(name, "0").split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    return [Finding("memory", f"{free / 2**20:.0f} MiB of {total / 2**20:.0f} MiB available")] if total else []

@@ -1,0 +1,251 @@
+"""What this ran on: the part "system" of a result. Only what the machine says of itself; the rest is absent."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+from edgeft.cpu import Cpu, read_cpu
+from edgeft.packages import version_of
+from edgeft.sysfiles import Tree
+
+_PACKAGES = ("numpy", "onnxruntime", "tokenizers", "PIL", "click", "tqdm")
+
+
+class Threads(Protocol):
+    """The part of a profile that says how many threads the runtime gets."""
+
+    @property
+    def threads(self) -> int | None: ...
+
+    @property
+    def big_cores_only(self) -> bool: ...
+
+
+def describe_machine(root: Path = Path("/")) -> dict[str, Any]:
+    """The machine as a dict with the keys of "system" in a result (edgeft-result/1); unknown keys are absent."""
+    tree, cpu = Tree(root), read_cpu(root)
+    found = {
+        **_board(tree),
+        **_processor(tree, cpu),
+        **_clocks(tree),
+        **_memory(tree),
+        **_software(tree),
+        **_confinement(tree, cpu),
+        **_power(tree),
+        "temperatures_c": temperatures_c(root),
+        "throttled": pi_throttled(root),
+        "versions": versions(),
+    }
+    return {key: value for key, value in found.items() if value not in (None, {}, [], "")}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages an evaluation uses; packages that are absent are absent."""
+    found = {module.replace("PIL", "pillow"): version_of(module) for module in _PACKAGES}
+    return {"python": platform.python_version(), **{name: text for name, text in found.items() if text}}
+
+
+def board_model(root: Path = Path("/")) -> str | None:
+    """Device tree (boards), else DMI (PCs)."""
+    tree = Tree(root)
+    model = tree.text("proc/device-tree/model") or tree.text("sys/firmware/devicetree/base/model")
+    if model:
+        return model
+    parts = [tree.text(f"sys/class/dmi/id/{name}") for name in ("sys_vendor", "product_name")]
+    return " ".join(part for part in parts if part) or None
+
+
+def _board(tree: Tree) -> dict[str, Any]:
+    compatible = (tree.text("proc/device-tree/compatible") or "").split("\0")
+    l4t = re.search(r"R(\d+) .*REVISION: ([\d.]+)", tree.text("etc/nv_tegra_release") or "")
+    return {
+        "board_model": board_model(tree.root),
+        "soc": compatible[-1] or None,
+        "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else tree.text("sys/class/dmi/id/bios_version"),
+    }
+
+
+def _processor(tree: Tree, cpu: Cpu) -> dict[str, Any]:
+    everything = frozenset(cpu.online)
+    cores = {"physical": cpu.physical(everything), "logical": len(everything)} if everything else {}
+    if cpu.little:
+        cores |= {"big": len(cpu.big), "little": len(cpu.little)}
+    return {
+        "architecture": cpu.architecture,
+        "cpu_model": cpu.model,
+        "cpu_parts": list(cpu.parts),
+        "isa_flags": sorted(cpu.flags),
+        "int8_path": cpu.int8_path if cpu.flags else None,
+        "cores": cores,
+        "caches": _caches(tree),
+        "microcode": tree.fields("proc/cpuinfo").get("microcode"),
+    }
+
+
+def _caches(tree: Tree) -> dict[str, str]:
+    found = {}
+    for index in tree.glob("sys/devices/system/cpu/cpu0/cache/index*"):
+        level, kind, size = (tree.text(index / name) for name in ("level", "type", "size"))
+        if level and kind and size:
+            found[f"L{level}{'' if kind == 'Unified' else kind[0].lower()}"] = size
+    return found
+
+
+def _clocks(tree: Tree) -> dict[str, Any]:
+    """From cpufreq, one entry a policy (a cluster); without cpufreq nothing is known about limits and governor."""
+    policies = tree.glob("sys/devices/system/cpu/cpufreq/policy*")
+    highest = [tree.number(policy / "cpuinfo_max_freq") for policy in policies]
+    governors = sorted({name for policy in policies if (name := tree.text(policy / "scaling_governor"))})
+    drivers = sorted({name for policy in policies if (name := tree.text(policy / "scaling_driver"))})
+    return {
+        "max_mhz": [khz // 1000 for khz in highest if khz],
+        "governor": ",".join(governors),
+        "cpufreq_driver": ",".join(drivers),
+    }
+
+
+def _memory(tree: Tree) -> dict[str, Any]:
+    fields = tree.fields("proc/meminfo")
+    found: dict[str, Any] = {"ram_bytes": _kb(fields.get("MemTotal"))}
+    total, free = _kb(fields.get("SwapTotal")), _kb(fields.get("SwapFree"))
+    if total is not None and free is not None:
+        found["swap"] = {"total_bytes": total, "used_bytes": total - free}
+    return found
+
+
+def _kb(text: str | None) -> int | None:
+    return int(text.split()[0]) * 1024 if text and text.split()[0].isdigit() else None
+
+
+def _software(tree: Tree) -> dict[str, Any]:
+    here = tree.root == Path("/")
+    libc = " ".join(platform.libc_ver()) if here else ""
+    return {
+        "kernel": tree.text("proc/sys/kernel/osrelease") or (platform.release() if here else None),
+        "os": tree.fields("etc/os-release").get("PRETTY_NAME") or (platform.platform() if here else None),
+        "libc": libc.strip(),
+    }
+
+
+def _confinement(tree: Tree, cpu: Cpu) -> dict[str, Any]:
+    return {
+        "virtualization": _virtual_machine(tree, cpu),
+        "container": _container(tree),
+        "cgroup_cpu_quota": cgroup_cpu_quota(tree.root),
+        "allowed_cpus": len(_affinity()) if tree.root == Path("/") else None,
+    }
+
+
+def _virtual_machine(tree: Tree, cpu: Cpu) -> str | None:
+    if "hypervisor" not in cpu.flags:
+        return tree.text("sys/hypervisor/type")
+    return tree.text("sys/hypervisor/type") or tree.text("sys/class/dmi/id/sys_vendor") or "virtual machine"
+
+
+def _container(tree: Tree) -> str | None:
+    if tree.path(".dockerenv").exists():
+        return "docker"
+    if tree.path("run/.containerenv").exists():
+        return "podman"
+    match = re.search(r"docker|kubepods|libpod|lxc", tree.text("proc/1/cgroup") or "")
+    return match[0] if match else None
+
+
+def cgroup_cpu_quota(root: Path = Path("/")) -> float | None:
+    """CPUs' worth of time this process may use (docker --cpus), the tightest limit above it; None without one."""
+    tree = Tree(root)
+    limits = []
+    for line in (tree.text("proc/self/cgroup") or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers == "" or "cpu" in controllers.split(","):
+            limits += _quotas(tree, controllers, Path(group.lstrip("/")))
+    return min(limits) if limits else None
+
+
+def _quotas(tree: Tree, controllers: str, group: Path) -> list[float]:
+    found = []
+    for level in (group, *group.parents):
+        if controllers == "":
+            quota, _, period = (tree.text(f"sys/fs/cgroup/{level}/cpu.max") or "").partition(" ")
+        else:
+            quota = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_quota_us") or ""
+            period = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_period_us") or ""
+        if quota.isdigit() and period.isdigit():  # "max" and -1 stand for no limit
+            found.append(int(quota) / int(period))
+    return found
+
+
+def _power(tree: Tree) -> dict[str, Any]:
+    states = {}
+    for supply in tree.glob("sys/class/power_supply/*"):
+        if tree.text(supply / "scope") != "Device":  # the battery of a mouse does not drive the machine
+            states[tree.text(supply / "type")] = tree.text(supply / "status") or tree.text(supply / "online")
+    source = None
+    if states.get("Battery") == "Discharging":
+        source = "battery"
+    elif states.get("Mains") == "1" or states.get("Battery") in ("Charging", "Full", "Not charging"):
+        source = "ac"
+    mode = tree.text("var/lib/nvpmodel/status") or tree.text("sys/firmware/acpi/platform_profile")
+    return {"power_source": source, "power_mode": mode}
+
+
+def temperatures_c(root: Path = Path("/")) -> dict[str, float]:
+    """Zone type -> degrees Celsius; zones that are switched off are absent."""
+    tree, found = Tree(root), {}
+    for zone in tree.glob("sys/class/thermal/thermal_zone*"):
+        kind, value = tree.text(zone / "type"), tree.number(zone / "temp")
+        if value is not None:
+            name = kind or zone.name
+            found[name if name not in found else f"{name} {zone.name}"] = value / 1000
+    return found
+
+
+def pi_throttled(root: Path = Path("/")) -> str | None:
+    """Raspberry Pi's get_throttled bits as "0x50005": bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft
+    temperature limit; bits 16 to 19 the same since boot."""
+    tree = Tree(root)
+    for pattern in ("soc/soc:firmware/get_throttled", "soc*/*firmware*/get_throttled"):
+        for place in tree.glob(f"sys/devices/platform/{pattern}"):
+            found = tree.text(place)
+            if found and re.fullmatch(r"(0x)?[0-9a-fA-F]+", found):
+                return f"0x{int(found, 16):x}"
+    return None
+
+
+def _affinity() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def allowed_cpus(root: Path = Path("/")) -> int:
+    """Logical CPUs this process may use: taskset, cpuset and the CPU quota of its container counted in."""
+    quota = cgroup_cpu_quota(root)
+    return _within(len(_affinity()), quota)
+
+
+def _within(cpus: int, quota: float | None) -> int:
+    # A quota of 1.5 CPUs holds one spinning thread; two would be stopped by the kernel every period.
+    return max(1, cpus if quota is None else min(cpus, int(quota)))
+
+
+def preferred_cpus(profile: Threads, root: Path = Path("/"), allowed: frozenset[int] | None = None) -> tuple[int, ...]:
+    """The allowed logical CPUs the runtime should run on: without the little cores when the profile says so."""
+    cpu, usable = read_cpu(root), _affinity() if allowed is None else allowed
+    big = usable & cpu.big if profile.big_cores_only else frozenset()
+    return tuple(sorted(big or usable))
+
+
+def default_threads(profile: Threads, root: Path = Path("/"), allowed: frozenset[int] | None = None) -> int:
+    """Threads for the runtime: one for each physical core this process may use (the big ones where cores differ),
+    at most as many as the profile and the CPU quota allow.
+
+    onnxruntime itself counts all cores of the machine, also those a container may not use.
+    """
+    preferred = frozenset(preferred_cpus(profile, root, allowed))
+    cores = _within(read_cpu(root).physical(preferred), cgroup_cpu_quota(root))
+    return max(1, min(cores, profile.threads) if profile.threads else cores)
