@@ -20,6 +20,8 @@ class Logits(nn.Module):
     order   when given, the output columns are put in this order (the label order of the bundle)
     """
 
+    order: Tensor | None
+
     def __init__(self, model: nn.Module, order: Sequence[int] | None = None) -> None:
         super().__init__()
         self.model = model
@@ -45,10 +47,11 @@ def prepare(model: nn.Module) -> nn.Module:
     no weight parametrization. The model given is left alone."""
     model = copy.deepcopy(model).eval()
     for module in model.modules():
-        if hasattr(module, "set_attn_implementation"):
-            module.set_attn_implementation("eager")
+        choose_attention = getattr(module, "set_attn_implementation", None)
+        if callable(choose_attention):
+            choose_attention("eager")
         if hasattr(module, "fused_attn"):
-            module.fused_attn = False
+            setattr(module, "fused_attn", False)  # noqa: B010 - nn.Module's own attributes are typed as tensors
         if parametrize.is_parametrized(module):
             for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, name)

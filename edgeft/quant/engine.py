@@ -1,6 +1,6 @@
 """The graph engine: a module goes in, a graph comes out that computes what the target's integer kernels will.
 
-    build -> calibrate -> (train, clamp after each step) -> save
+build -> calibrate -> (train, clamp after each step) -> save
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from edgeft.quant.capture import capture, prepare
 from edgeft.quant.fold import fold_batch_norm
 from edgeft.quant.insert import Inserter
 from edgeft.quant.observe import METHODS
+from edgeft.quant.ops import along
 from edgeft.quant.quantizer import MODES, BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import TensorSpec
@@ -108,8 +109,9 @@ class QuantModel(nn.Module):
         QuantizeLinear knows only the bounds of the storage type, not narrower ones."""
         for quantizer, weight in self._weights():
             if quantizer.grid.symmetric and quantizer.ready:
-                scale = quantizer.scale.reshape([-1] + [1] * (weight.dim() - 1)) if quantizer.scale.dim() else quantizer.scale
-                weight.copy_(torch.minimum(torch.maximum(weight, scale * quantizer.grid.qmin), scale * quantizer.grid.qmax))
+                scale = along(quantizer.scale, quantizer.axis, weight.dim())
+                low, high = scale * quantizer.grid.qmin, scale * quantizer.grid.qmax
+                weight.copy_(torch.minimum(torch.maximum(weight, low), high))
 
 
 def float_graph(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, Tensor]) -> QuantModel:
@@ -121,9 +123,7 @@ def float_graph(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping
     return built
 
 
-def build(
-    model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, Tensor], scheme: Scheme
-) -> QuantModel:
+def build(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, Tensor], scheme: Scheme) -> QuantModel:
     """Capture `model`, fold its BatchNorm, and put the quantizers of `scheme` on its graph.
 
     model    a transformers model (called by input names, `.logits` taken) or a module that returns logits;

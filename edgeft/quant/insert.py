@@ -1,7 +1,7 @@
 """Quantizers onto the edges of a captured graph, by the rules of quantization.md 2.4 and 2.6.
 
-One quantizer a tensor: after insertion every use of the tensor reads the quantizer's output. A data-movement operator
-passes on the quantizer *object* of what it moves, so that the device sees equal scales on both sides and drops the pair.
+One quantizer a tensor: after insertion every use of the tensor reads the quantizer's output. After a data-movement
+operator stands the grid of what it moved, so that the device sees equal scales on both sides and drops the pair.
 """
 
 from __future__ import annotations
@@ -15,12 +15,24 @@ from torch import Tensor, fx
 
 from edgeft.quant.fold import attribute
 from edgeft.quant.operators import (
-    BINARY, CAST, CLIP, CLIP_BOUNDS, FIXED, LIST, MATMUL, OWN, RESCALE, THROUGH, VIEW, WEIGHTED, name_of,
-)  # fmt: skip
+    BINARY,
+    CAST,
+    CLIP,
+    CLIP_BOUNDS,
+    FIXED,
+    LIST,
+    MATMUL,
+    OWN,
+    RESCALE,
+    THROUGH,
+    VIEW,
+    WEIGHTED,
+    name_of,
+)
 from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
 
-# Operators that compute nothing a reader of the coverage report would miss.
+# Operators whose integer kernels need every data input on a grid.
 _NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
 
 
@@ -65,19 +77,16 @@ class Inserter:
 
     def _visit(self, node: fx.Node) -> None:
         name = name_of(node)
-        if node.op == "placeholder":
-            if node in self.live:
-                self._after(node, self._activation())
-        elif not name or node not in self.live or not _is_float(node) or node in self.mask_adds:
+        if node.op == "placeholder" and node in self.live:
+            self._after(node, self._activation())
+        if not name or node not in self.live or not _is_float(node) or name in LIST | THROUGH:
             return
-        elif self._rescales(node):
+        if node in self.mask_adds or self._rescales(node):
             return
-        elif name in VIEW:
+        if name in VIEW:
             source = self.find(node.args[0])
             if source is not None and source.factor == 1.0:
                 self._after(node, SameGrid(source.quantizer))
-        elif name in LIST or name in THROUGH:
-            return
         elif name == "embedding" and attribute(self.graph, node.args[0]) is not None:
             self._quantize_table(node)
         else:
@@ -240,9 +249,10 @@ def _mask_adds(nodes: list[fx.Node], live: set[fx.Node]) -> set[fx.Node]:
         source = node.args[0]
         while isinstance(source, fx.Node) and name_of(source) in CAST:
             source = source.args[0]
-        if isinstance(source, fx.Node) and name_of(source) in BINARY:
-            if any(operand not in live for operand in source.all_input_nodes):
-                found.add(source)
+        if not isinstance(source, fx.Node) or name_of(source) not in BINARY:
+            continue
+        if any(operand not in live for operand in source.all_input_nodes):
+            found.add(source)
     return found
 
 

@@ -68,7 +68,7 @@ def min_max(seen: RangeObserver, levels: int) -> Range:
 
 
 def percentile(seen: RangeObserver, levels: int) -> Range:
-    """PERCENTILE of the values lie below the upper bound, and as many above the lower one; never beyond the extremes."""
+    """PERCENTILE of the values lie below the upper bound and as many above the lower; never beyond the extremes."""
     share = seen.histogram.cumsum(0) / seen.histogram.sum().clamp(min=1)
     edges = seen.edges()
     upper = int(torch.searchsorted(share, torch.tensor(PERCENTILE, dtype=torch.float64)).clamp(max=BINS - 1))
@@ -88,7 +88,7 @@ def mean_squared_error(seen: RangeObserver, levels: int) -> Range:
         keep = 1 - step / 100
         low, high = min(0.0, seen.low) * keep, max(0.0, seen.high) * keep
         scale = max((high - low) / (levels - 1), 1e-12)
-        nearest = (((centre.clamp(low, high) - low) / scale).round() * scale + low)
+        nearest = ((centre.clamp(low, high) - low) / scale).round() * scale + low
         error = float(((nearest - centre) ** 2 * weight).sum())
         if error < best_error:
             best, best_error = (low, high), error

@@ -1,0 +1,269 @@
+"""The engine over small random models: what is folded, what is quantized, what is left alone, what is learned."""
+
+import pytest
+import torch
+from torch import nn
+
+from edgeft.errors import FolderError, ModelError
+from edgeft.quant.engine import QuantModel, build, calibrate, float_graph
+from edgeft.quant.operators import MATMUL, WEIGHTED, name_of
+from edgeft.quant.quantizer import BiasQuantizer, Quantizer
+from edgeft.quant.store import load_state, save_state
+from edgeft.scheme import U8S8
+from edgeft.tasks.task import TensorSpec
+from tests.quant.models import TEXT, TIMM, Timm, model_and_batch, text_batch, text_model
+
+FAMILIES = TIMM + TEXT
+FEATURES = (TensorSpec("x", "float32", ("batch", 4)),)
+
+
+def plain(model: nn.Module, batch: dict) -> torch.Tensor:  # type: ignore[type-arg]
+    with torch.no_grad():
+        out = model(**batch)
+    return out if isinstance(out, torch.Tensor) else out.logits
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    return torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), 0).item()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_float_graph_computes_what_the_model_computes(name: str) -> None:
+    model, inputs, batch = model_and_batch(name)
+    graph = float_graph(model, inputs, batch)
+    assert graph.float_nodes == []
+    with torch.no_grad():
+        assert torch.allclose(graph(**batch), plain(model, batch), atol=5e-4, rtol=1e-3)
+        one = {key: value[:1] for key, value in batch.items()}
+        assert torch.allclose(graph(**one), plain(model, one), atol=5e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_product_reads_quantized_numbers(name: str) -> None:
+    model, inputs, batch = model_and_batch(name)
+    quantized = build(model, inputs, batch, U8S8)
+    finder = _finder(quantized)
+    products = [n for n in quantized.graph.graph.nodes if name_of(n) in WEIGHTED | MATMUL]
+    assert products
+    for node in products:
+        operands = node.args[:2]
+        assert all(finder(operand) is not None for operand in operands), node.name
+        if name_of(node) in WEIGHTED and len(node.args) > 2 and node.args[2] is not None:
+            assert isinstance(quantized.graph.get_submodule(node.args[2].target), BiasQuantizer)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_calibrated_model_stays_close_to_float(name: str) -> None:
+    model, inputs, batch = model_and_batch(name)
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    assert cosine(quantized(**batch).detach(), plain(model, batch)) > 0.93
+    quantized.set_mode("float")
+    with torch.no_grad():
+        assert torch.allclose(quantized(**batch), plain(model, batch), atol=5e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "bert"])
+def test_every_parameter_learns(name: str) -> None:
+    model, inputs, batch = model_and_batch(name)
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    quantized(**batch).square().sum().backward()
+    without = [n for n, p in quantized.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+def _finder(quantized: QuantModel):  # type: ignore[no-untyped-def]
+    from edgeft.quant.insert import Inserter
+
+    inserter = Inserter(quantized.graph, U8S8)
+    inserter.live = set(quantized.graph.graph.nodes)
+    return inserter.find
+
+
+def test_a_mask_never_enters_a_range() -> None:
+    model, inputs = text_model("bert")
+    batch = text_batch([spec.name for spec in inputs])
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    assert max(q.scale.max().item() for _, q in quantized.quantizers()) < 1.0  # a mask of -3.4e38 would give 1e36
+
+
+def test_padding_does_not_change_the_answer() -> None:
+    model, inputs = text_model("bert")
+    names = [spec.name for spec in inputs]
+    quantized = build(model, inputs, text_batch(names), U8S8)
+    calibrate(quantized, [text_batch(names)])
+    short = text_batch(names, batch=1, length=8)
+    padded = {key: torch.nn.functional.pad(value, (0, 8)) for key, value in short.items()}
+    with torch.no_grad():
+        # float noise may move a value across a rounding tie: a step or two of the logits' own scale, no more
+        assert torch.allclose(quantized(**short), quantized(**padded), atol=0.05)
+
+
+class TwoConvsOneWeight(nn.Module):
+    """Two convolutions that share a weight, each with a BatchNorm of its own; gamma of the second is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1, bias=False)
+        self.first, self.second = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        nn.init.uniform_(self.first.weight, 0.5, 1.5)
+        nn.init.zeros_(self.second.weight)
+        nn.init.normal_(self.second.bias)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.first(self.conv(pixel_values)))
+        return self.second(self.conv(y)).mean((2, 3))
+
+
+def test_fold_of_a_shared_weight_and_of_gamma_zero() -> None:
+    model = TwoConvsOneWeight().eval()
+    inputs = (TensorSpec("pixel_values", "float32", ("batch", 3, 8, 8)),)
+    batch = {"pixel_values": torch.randn(2, 3, 8, 8)}
+    graph = float_graph(model, inputs, batch)
+    with torch.no_grad():
+        assert torch.allclose(graph(**batch), model(**batch), atol=1e-5)
+    assert graph.float_nodes == []
+    assert len([n for n, _ in graph.named_parameters() if n.endswith("folded_weight")]) == 2
+
+
+class NormFirst(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.conv = nn.BatchNorm2d(3), nn.Conv2d(3, 4, 1)
+        self.norm.running_mean.normal_()  # type: ignore[union-attr, operator]
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.conv(self.norm(pixel_values)).mean((2, 3))
+
+
+def test_a_batchnorm_before_the_convolution_stays_in_eval_and_is_listed() -> None:  # Q03, Q04
+    model = NormFirst()  # in training mode on purpose
+    inputs = (TensorSpec("pixel_values", "float32", ("batch", 3, 8, 8)),)
+    eight = {"pixel_values": torch.randn(8, 3, 8, 8)}
+    quantized = build(model, inputs, eight, U8S8)
+    assert any("BatchNorm" in reason for _, reason in quantized.float_nodes)
+    calibrate(quantized, [eight])
+    with torch.no_grad():
+        together = quantized(**eight)
+        alone = torch.cat([quantized(pixel_values=eight["pixel_values"][i : i + 1]) for i in range(8)])
+        assert torch.allclose(together, alone, atol=1e-6)
+        assert torch.equal(quantized(**eight), together)
+    assert model.training  # the model given is left alone
+
+
+def test_frozen_parameters_stay_frozen_after_the_fold() -> None:
+    model, inputs, batch = model_and_batch("resnet18")
+    assert isinstance(model, Timm)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("model.fc"))
+    quantized = build(model, inputs, batch, U8S8)
+    learning = [n for n, p in quantized.graph.named_parameters() if p.requires_grad and not n.endswith("_fq.scale")]
+    assert sorted(learning) == ["model.model.fc.bias", "model.model.fc.weight"]
+
+
+def test_unknown_operator_is_left_float_and_listed() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.sin(self.first(x)))
+
+    quantized = build(Odd(), FEATURES, {"x": torch.randn(3, 4)}, U8S8)
+    assert quantized.float_nodes == [("sin", "no integer form of sin is known")]
+    assert quantized.completed == ["sin -> linear_1"]
+
+
+def test_a_model_that_cannot_be_captured_is_one_clear_error() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2 if x.sum() > 0 else x
+
+    with pytest.raises(ModelError, match="Branch cannot be captured") as caught:
+        build(Branch(), FEATURES, {"x": torch.randn(3, 4)}, U8S8)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_quantizer_without_data_is_an_error_by_name() -> None:  # Q06
+    model, inputs, batch = model_and_batch("resnet18")
+    quantized = build(model, inputs, batch, U8S8)
+    with pytest.raises(ModelError, match="no data reached"):
+        calibrate(quantized, [])
+
+
+def test_not_finite_values_in_calibration_are_an_error() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x)
+
+    built = build(Named(), FEATURES, {"x": torch.randn(3, 4)}, U8S8)
+    with pytest.raises(ModelError, match="not finite"):
+        calibrate(built, [{"x": torch.full((2, 4), float("inf"))}])
+
+
+def test_batches_of_any_size_calibrate() -> None:  # Q10
+    model, inputs, batch = model_and_batch("resnet18")
+    quantized = build(model, inputs, batch, U8S8)
+    images = torch.randn(20, 3, 64, 64)
+    calibrate(quantized, [{"pixel_values": part} for part in images.split(8)])
+    assert all(q.ready for _, q in quantized.quantizers())
+
+
+def test_ranges_frozen_stop_learning_and_weights_go_on() -> None:
+    model, inputs, batch = model_and_batch("resnet18")
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    assert quantized.scale_parameters()
+    quantized.freeze_ranges()
+    assert quantized.scale_parameters() == []
+    quantized(**batch).sum().backward()
+    assert all(p.grad is not None for p in quantized.other_parameters())
+
+
+def test_save_and_load_give_the_same_numbers(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, inputs, batch = model_and_batch("bert")
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    save_state(quantized, tmp_path, "calibrated")
+    again = build(model, inputs, batch, U8S8)
+    load_state(again, tmp_path, "calibrated")
+    with torch.no_grad():
+        assert torch.equal(again(**batch), quantized(**batch))
+
+
+def test_loading_a_state_of_another_graph_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model, inputs, batch = model_and_batch("bert")
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    save_state(quantized, tmp_path, "calibrated")
+    other, other_inputs, other_batch = model_and_batch("distilbert")
+    with pytest.raises(FolderError, match="does not fit"):
+        load_state(build(other, other_inputs, other_batch, U8S8), tmp_path, "calibrated")
+    with pytest.raises(FolderError, match="trained.safetensors is missing"):
+        load_state(build(model, inputs, batch, U8S8), tmp_path, "trained")
+
+
+def test_export_mode_clips_weights_and_changes_no_answer() -> None:
+    model, inputs, batch = model_and_batch("resnet18")
+    quantized = build(model, inputs, batch, U8S8)
+    calibrate(quantized, [batch])
+    with torch.no_grad():
+        for _, q in quantized.quantizers():
+            if q.grid.per_channel:
+                q.scale.mul_(0.5)  # as training may: the largest weights now lie outside the range
+        before = quantized(**batch)
+        quantized.set_mode("export")
+        quantized.set_mode("train")
+        assert torch.equal(quantized(**batch), before)
+        for q, weight in quantized._weights():
+            assert isinstance(q, Quantizer)
+            if q.grid.per_channel:
+                codes = weight / q.scale.reshape([-1] + [1] * (weight.dim() - 1))
+                assert codes.abs().max() <= 127.01
