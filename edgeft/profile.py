@@ -125,8 +125,9 @@ def _load(place: Path) -> Profile:
     except (ValueError, OSError) as error:
         raise ProfileError(f"{place} is not readable TOML: {error}", "correct that line") from None
     _check(place, document)
-    lists = {name: tuple(document[name]) for name in ("providers", "energy") if name in document}
-    return Profile(**{**document, **lists}, source=place)
+    values: dict[str, Any] = dict(document)
+    values.update({name: tuple(document[name]) for name in ("providers", "energy") if name in document})
+    return Profile(**values, source=place)
 
 
 def _check(place: Path, document: Mapping[str, Any]) -> None:
