@@ -1,0 +1,92 @@
+"""The held-out examples, one at a time: encoded when they are needed, never all held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.data.dataset import Example
+from edgeft.errors import DataError, EdgeftError
+from edgeft.tasks.task import Encoder
+
+Arrays = Mapping[str, NDArray[Any]]
+
+# Encoded examples held for one round of latency blocks.
+POOL_BYTES = 8_000_000
+POOL_EXAMPLES = 256
+
+
+@dataclass
+class Samples:
+    """Held-out examples with their encoder.
+
+    unreadable  position -> why, filled while examples are encoded; every variant is scored without these
+    vocabulary  token ids must lie in 0..vocabulary-1 (a negative id silently reads the embedding's last row)
+    """
+
+    examples: Sequence[Example]
+    encoder: Encoder
+    vocabulary: int | None = None
+    unreadable: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def encode(self, position: int) -> Arrays | None:
+        """Arrays of one example with batch 1, or None when its file cannot be read."""
+        if position in self.unreadable:
+            return None
+        example = self.examples[position]
+        try:
+            arrays = self.encoder([example.content])
+        # Pillow reports a broken file by any of these, by format; tokens of a good text raise none of them.
+        except (OSError, ValueError, SyntaxError, EOFError, DataError) as error:
+            self.unreadable[position] = error.what if isinstance(error, EdgeftError) else f"{example.id}: {error}"
+            return None
+        self._check_ids(arrays, example)
+        return arrays
+
+    def _check_ids(self, arrays: Arrays, example: Example) -> None:
+        ids = arrays.get("input_ids")
+        if self.vocabulary is None or ids is None:
+            return
+        if ids.min() < 0 or ids.max() >= self.vocabulary:
+            raise DataError(
+                f"{example.id} has the token id {int(ids.min() if ids.min() < 0 else ids.max())}, and the model knows "
+                f"0 to {self.vocabulary - 1}: tokenizer and model do not belong together",
+                "export the run again",
+            )
+
+    def stream(self) -> Iterator[tuple[int, Arrays]]:
+        """(position, arrays) of every readable example, in order."""
+        for position in range(len(self)):
+            arrays = self.encode(position)
+            if arrays is not None:
+                yield position, arrays
+
+    def windows(self, seed: int) -> Iterator[list[tuple[int, Arrays]]]:
+        """Endless windows of a seeded order, as many examples in each as POOL_BYTES hold.
+
+        Every variant of a round gets the same window, so their queries are paired by example.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))
+        window: list[tuple[int, Arrays]] = []
+        held = 0
+        while len(self.unreadable) < len(self):
+            for position in map(int, order):
+                arrays = self.encode(position)
+                if arrays is None:
+                    continue
+                size = sum(value.nbytes for value in arrays.values())
+                if window and (held + size > POOL_BYTES or len(window) >= POOL_EXAMPLES):
+                    yield window
+                    window, held = [], 0
+                window.append((position, arrays))
+                held += size
+            if window and len(window) + len(self.unreadable) >= len(self):
+                yield window
+                window, held = [], 0

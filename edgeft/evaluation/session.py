@@ -1,0 +1,188 @@
+"""Opening a model in onnxruntime, with the same settings for every variant, and running it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.errors import MachineError, ModelError
+
+Feed = Mapping[str, NDArray[Any]]
+
+GRAPH_LEVELS = ("disable_all", "basic", "extended", "layout", "all")
+_LEVEL_NAMES = {
+    "disable_all": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "layout": "ORT_ENABLE_LAYOUT",
+    "all": "ORT_ENABLE_ALL",
+}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8",
+    "tensor(bool)": "bool",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about a session that changes its speed; equal for all variants of an evaluation.
+
+    provider     execution provider asked for; CPU stays behind it unless `cpu_fallback` is off
+    threads      threads inside an operator
+    spinning     idle threads burn CPU to answer sooner; off for paced runs (0.8 CPU seconds a second otherwise)
+    graph_level  below "extended" every Quantize/Dequantize pair runs in float
+    entries      further session config entries by key
+    """
+
+    provider: str = "CPUExecutionProvider"
+    threads: int = 1
+    inter_threads: int = 1
+    spinning: bool = True
+    graph_level: str = "all"
+    memory_arena: bool = True
+    memory_pattern: bool = True
+    entries: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "entries": dict(self.entries)}
+
+    @staticmethod
+    def from_json(document: Mapping[str, Any]) -> Settings:
+        return Settings(**document)
+
+
+class Model(Protocol):
+    """One open variant. Tests put scripted ones here.
+
+    inputs       input name -> numpy dtype name the model declares
+    fixed_batch  the batch size the model is frozen to, or None when it is free
+    call         what is timed: takes a feed, returns the list of outputs
+    """
+
+    inputs: Mapping[str, str]
+    fixed_batch: int | None
+    call: Callable[[Feed], Any]
+
+
+class OrtModel:
+    """A variant in an onnxruntime session."""
+
+    def __init__(self, session: Any, output: str) -> None:
+        self.session = session
+        self.inputs = {entry.name: _DTYPES.get(entry.type, entry.type) for entry in session.get_inputs()}
+        first = session.get_inputs()[0].shape
+        self.fixed_batch = int(first[0]) if first and isinstance(first[0], int) else None
+        # A partial adds some 50 ns to a query; a Python method would add several times that to what is timed.
+        self.call: Callable[[Feed], Any] = functools.partial(session.run, [output])
+
+
+def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path | None = None) -> OrtModel:
+    """Load `path`. Raises MachineError for a provider that is not there, ModelError for a model that cannot load."""
+    import onnxruntime as ort
+
+    ort.set_default_logger_severity(3)
+    if settings.provider not in ort.get_available_providers():
+        raise MachineError(
+            f"onnxruntime {ort.__version__} has no {settings.provider} here, only "
+            f"{', '.join(ort.get_available_providers())}",
+            "install the onnxruntime build for that provider, or choose one of these with --provider",
+        )
+    options = _session_options(ort, settings, profile_prefix)
+    providers = list(dict.fromkeys([settings.provider, "CPUExecutionProvider"]))
+    try:
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime has no common base class for its errors
+        raise load_error(path.name, str(error), ort.__version__) from error
+    names = [entry.name for entry in session.get_outputs()]
+    if output not in names:
+        raise ModelError(f"{path.name} has no output {output!r}, only {', '.join(names)}", "export the run again")
+    return OrtModel(session, output)
+
+
+def _session_options(ort: Any, settings: Settings, profile_prefix: Path | None) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = settings.inter_threads
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVEL_NAMES[settings.graph_level])
+    options.enable_cpu_mem_arena = settings.memory_arena
+    options.enable_mem_pattern = settings.memory_pattern
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
+    for key, value in settings.entries.items():
+        options.add_session_config_entry(key, str(value))
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    return options
+
+
+_IR = re.compile(r"IR version: (\d+), max supported IR version: (\d+)")
+_OPSET = re.compile(r"Opset (\d+) is under development.*?till opset (\d+)", re.DOTALL)
+_NO_KERNEL = re.compile(r"Could not find an implementation for (\S+) node")
+
+
+def load_error(name: str, message: str, version: str) -> ModelError:
+    """onnxruntime's message `message` as a line with the numbers and the command that helps."""
+    if found := _IR.search(message):
+        return ModelError(
+            f"{name} has ONNX IR version {found[1]}, and onnxruntime {version} here reads up to {found[2]}",
+            "export again for this machine: edgeft export RUN --profile NAME (its max_ir is kept to), "
+            "or install a newer onnxruntime",
+        )
+    if found := _OPSET.search(message):
+        return ModelError(
+            f"{name} has ONNX opset {found[1]}, and onnxruntime {version} here takes up to {found[2]}",
+            f"export again: edgeft export RUN --opset {found[2]}, or install a newer onnxruntime",
+        )
+    if found := _NO_KERNEL.search(message):
+        return ModelError(
+            f"onnxruntime {version} here has no kernel for {found[1]} in {name}",
+            "export again for this machine's profile: edgeft export RUN --profile NAME, "
+            "or install a newer onnxruntime",
+        )
+    return ModelError(f"{name} does not load in onnxruntime {version}: {message}", "export the run again")
+
+
+def feed_for(model: Model, arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    """`arrays` as `model` declares its inputs: only those it has, in its dtypes, repeated up to a fixed batch.
+
+    Raises ModelError when the model wants an input that the preprocessing does not make, or the batch is too large.
+    """
+    missing = [wanted for wanted in model.inputs if wanted not in arrays]
+    if missing:
+        raise ModelError(
+            f"{name} wants the input {missing[0]!r}, and the preprocessing makes {', '.join(arrays)}",
+            "export the run again",
+        )
+    feed = {key: np.asarray(arrays[key], dtype=dtype) for key, dtype in model.inputs.items()}
+    if model.fixed_batch is None:
+        return feed
+    return {key: _filled(value, model.fixed_batch) for key, value in feed.items()}
+
+
+def _filled(value: NDArray[Any], batch: int) -> NDArray[Any]:
+    if len(value) > batch:
+        raise ModelError(f"the model takes batches of {batch}, not {len(value)}", "use --scenario single-stream")
+    return np.concatenate([value, np.repeat(value[-1:], batch - len(value), axis=0)])
+
+
+def run_logits(model: Model, feed: Feed, n: int, name: str) -> NDArray[np.float32]:
+    """Logits of the first `n` rows. Raises ModelError when the runtime refuses the input."""
+    try:
+        output = model.call(feed)[0]
+    except Exception as error:
+        shapes = ", ".join(f"{key} {value.dtype}{list(value.shape)}" for key, value in feed.items())
+        raise ModelError(f"{name} does not run on {shapes}: {error}", "export the run again") from error
+    return np.asarray(output, dtype=np.float32)[:n]
