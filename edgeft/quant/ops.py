@@ -41,38 +41,37 @@ class FakeQuantize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, low: float, high: float, axis: int, qmax: int) -> Tensor:
         s = along(scale, axis, x.dim())
+        r = (x / s).round_()
+        y = r.clamp(low, high)
+        inside = r.eq_(y).bool()
+        y.mul_(s)
         if ctx.needs_input_grad[1]:
-            v = x / s
-            ctx.save_for_backward(v, s)
-            y = v.round().clamp_(low, high).mul_(s)
-        else:
-            r = (x / s).round_()
-            y = r.clamp(low, high)
-            ctx.save_for_backward(r.eq_(y).bool() if ctx.needs_input_grad[0] else None, None)
-            y = y.mul_(s)
-        ctx.low, ctx.high, ctx.axis, ctx.qmax, ctx.per_channel = low, high, axis, qmax, scale.dim() > 0
+            ctx.save_for_backward(inside, x, y, scale)
+        elif ctx.needs_input_grad[0]:
+            ctx.save_for_backward(inside)
+        ctx.axis, ctx.qmax = axis, qmax
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (dy,) = grads
-        saved, s = ctx.saved_tensors
-        if s is None:
-            return dy * saved if saved is not None else None, None, None, None, None, None
-        v = saved
-        r = v.round()
-        c = r.clamp(ctx.low, ctx.high)
-        inside = r == c
-        dx = dy * inside if ctx.needs_input_grad[0] else None
-        # d y / d s is round(v) - v inside the range and the clamped code outside it.
-        slope = c.sub_(v * inside).mul_(dy)
-        factor = (v.numel() * ctx.qmax) ** -0.5
-        if ctx.per_channel:
-            axes = [i for i in range(v.dim()) if i != ctx.axis % v.dim()]
-            ds = slope.sum(axes) * factor
-        else:
-            ds = slope.sum() * factor
+        inside, *rest = ctx.saved_tensors
+        dx = dy * inside
+        ds = _step_gradient(dy, dx, *rest, ctx.axis) * (dy.numel() * ctx.qmax) ** -0.5 if rest else None
         return dx, ds, None, None, None, None
+
+
+def _step_gradient(dy: Tensor, dx: Tensor, x: Tensor, y: Tensor, scale: Tensor, axis: int) -> Tensor:
+    """sum of dy * d y / d s. That slope is (y - x) / s inside the range and y / s outside it, so with dx = dy inside
+    and 0 outside the sum is  [ dx . (y - x)  +  (dy - dx) . y ] / s:  dot products, which make no copies."""
+    if scale.dim():
+        axes = [i for i in range(x.dim()) if i != axis % x.dim()]
+        total: Tensor = (dx * (y - x) + (dy - dx) * y).sum(axes)
+    else:
+        dy, dx, flat = dy.reshape(-1), dx.reshape(-1), y.reshape(-1)
+        # With nothing outside dy and dx are equal and the last two products cancel exactly.
+        total = torch.dot(dx, (y - x).reshape(-1)) + torch.dot(dy, flat) - torch.dot(dx, flat)
+    return total / scale
 
 
 class RoundBias(torch.autograd.Function):
