@@ -6,6 +6,7 @@ eval/00000.jpg ...    images, copied unchanged
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -44,8 +45,10 @@ def _write_one(folder: Path, number: int, example: Example, labels: Sequence[str
         raise DataError(
             f"the held-out image {example.content} cannot be read ({error.strerror})", "put the data back"
         ) from error
-    files.write_bytes(folder / FOLDER / name, content)
-    return {**line, "file": f"{FOLDER}/{name}", "sha256": files.sha256_file(folder / FOLDER / name)}
+    # No flush to disk for each image: the folder they are written into takes its place as a whole.
+    with files.disk_errors(folder / FOLDER / name):
+        (folder / FOLDER / name).write_bytes(content)
+    return {**line, "file": f"{FOLDER}/{name}", "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def read_examples(folder: Path, labels: Sequence[str]) -> list[Example]:

@@ -57,6 +57,8 @@ class ImageEncoder:
         self._mean = np.asarray(how["mean"], np.float32).reshape(3, 1, 1)
         self._std = np.asarray(how["std"], np.float32).reshape(3, 1, 1)
         self._input = str(how["input"])
+        # One step of a pixel's 0..255 in the values the model sees, [3, 1, 1]: the unit of comparisons.
+        self.step = self._rescale / self._std
         shape = ("batch", 3, self._height, self._width)
         self.inputs: tuple[TensorSpec, ...] = (TensorSpec(self._input, "float32", shape, "normalised intensity"),)
 

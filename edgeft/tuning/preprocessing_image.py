@@ -150,8 +150,8 @@ def _size(processor: Any, setting: str) -> dict[str, int]:
     value = getattr(processor, setting, None)
     if isinstance(value, int):
         return {"height": value, "width": value}
-    get = value.get if isinstance(value, Mapping) else lambda key: getattr(value, key, None)
-    return {key: int(get(key)) for key in _HOLDS if get(key)}
+    found = {key: value.get(key) if isinstance(value, Mapping) else getattr(value, key, None) for key in _HOLDS}
+    return {key: int(number) for key, number in found.items() if number}
 
 
 def _resize(size: Mapping[str, int]) -> Description | None:

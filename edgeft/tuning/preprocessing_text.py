@@ -69,7 +69,7 @@ def _takes_type_ids(model_config: Any, types: int | None) -> bool:
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     try:
-        model = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(model_config)]
+        model: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(model_config)]
     except KeyError:
         return bool(types)
     return "token_type_ids" in inspect.signature(model.forward).parameters

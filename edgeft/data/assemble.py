@@ -1,0 +1,96 @@
+"""From what a reader found to a Dataset: missing splits are made, labels numbered, doubles counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from edgeft.data.dataset import Dataset, Example
+from edgeft.data.found import ALL, SPLITS, Found, Row
+from edgeft.data.labels import label_names, label_notices
+from edgeft.data.split import HELD_OUT_PERCENT, stratified
+from edgeft.errors import DataError
+
+Splits = Mapping[str, Sequence[Row]]
+
+
+def assemble(found: Found, source: str, seed: int) -> Dataset:
+    """Raises DataError: no examples, no training split, one class, an unseen label, a class too small to split."""
+    _refuse_gaps(found, source)
+    names = label_names(found.splits, source)
+    splits, rule, notices = _complete(found.splits, seed, source)
+    ids = {name: index for index, name in enumerate(names)}
+    examples = {
+        split: tuple(Example(row.id, row.content, ids[row.label], row.sha256) for row in splits[split])
+        for split in SPLITS
+    }
+    kind = "images" if found.content == "image" else "texts"
+    counts = ", ".join(f"{split} {len(splits[split])}" for split in SPLITS)
+    total = sum(len(rows) for rows in splits.values())
+    summary = f"{total} {kind} of {len(names)} classes: {counts}"
+    lines = (summary, *found.notices, *notices, *label_notices(names, splits), *_doubles(splits))
+    return Dataset(found.content, names, examples, source, fingerprint(splits), rule, lines)
+
+
+def _refuse_gaps(found: Found, source: str) -> None:
+    empty = [split for split, rows in found.splits.items() if not rows]
+    if empty or not found.splits:
+        raise DataError(f"{source} holds no examples{' in ' + ', '.join(empty) if empty else ''}", "add some")
+    if "train" not in found.splits and ALL not in found.splits:
+        raise DataError(
+            f"{source} has {' and '.join(sorted(found.splits))} and no training split", "add one named train"
+        )
+    ids: set[str] = set()
+    for row in (row for rows in found.splits.values() for row in rows):
+        if row.id in ids:
+            raise DataError(f"two examples of {source} are both called {row.id}", "rename one of them")
+        ids.add(row.id)
+
+
+def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[str]]:
+    """All three splits, the rule for the record, and what should be said about it."""
+    missing = [split for split in ("test", "validation") if split not in given]
+    if not missing:
+        return given, "as given", []
+    whole = given.get(ALL, given.get("train", ()))
+    made = stratified(whole, dict.fromkeys(missing, HELD_OUT_PERCENT), seed)
+    origin = "the data" if ALL in given else "train"
+    rule = f"{HELD_OUT_PERCENT} % of each class of {origin} for {' and for '.join(missing)}, stratified, seed {seed}"
+    kept = {split: rows for split, rows in given.items() if split not in (ALL, "train")}
+    if kept:
+        rule = f"{' and '.join(sorted(kept))} as given; {rule}"
+    lacks = "splits" if ALL in given else " and no ".join(f"{split} split" for split in sorted(missing))
+    return {**made, **kept}, rule, [f"{source} has no {lacks}: {rule}"]
+
+
+def _doubles(splits: Splits) -> list[str]:
+    """Exact copies across splits, and one content under two labels."""
+    places: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for split, rows in splits.items():
+        for row in rows:
+            places[row.sha256].add(split)
+            labels[row.sha256].add(row.label)
+    notices = []
+    for split, others in (("test", ("train", "validation")), ("validation", ("train",))):
+        for other in others:
+            n = sum(other in places[row.sha256] for row in splits.get(split, ()))
+            if n:
+                notices.append(f"{n} of the {len(splits[split])} {split} examples are exact copies of {other} examples")
+    torn = [row for rows in splits.values() for row in rows if len(labels[row.sha256]) > 1]
+    if torn:
+        named = " and ".join(repr(label) for label in sorted(labels[torn[0].sha256]))
+        notices.append(f"{len(torn)} examples have a copy with another label; the first, {torn[0].id}, is {named}")
+    return notices
+
+
+def fingerprint(splits: Splits) -> str:
+    """SHA-256 over one JSON line [split, id, label, sha256] an example, splits in their order, ids sorted."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for row in sorted(splits[split], key=lambda row: row.id):
+            line = json.dumps([split, row.id, row.label, row.sha256], ensure_ascii=False)
+            digest.update(line.encode("utf-8") + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""Image folders: one folder a class, with or without train, validation and test folders above them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
+from edgeft.data.imagefile import SUFFIXES, looks_like_image
+from edgeft.data.images import image_rows
+from edgeft.data.listing import entries_of, subfolders
+from edgeft.data.metadata import refuse_conflicts
+from edgeft.data.saved import is_saved_dataset
+from edgeft.data.tables import has_training_table
+from edgeft.errors import DataError
+
+
+class FolderReader:
+    takes = "a folder with one folder of images for each class (or with such folders in train, validation and test)"
+
+    def can_read(self, data: str) -> bool:
+        root = Path(data).expanduser()
+        if not root.is_dir() or is_saved_dataset(root):
+            return False
+        return _has_image(root) or (bool(subfolders(root)) and not has_training_table(root))
+
+    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+        root = Path(data).expanduser()
+        walk = Walk(root)
+        places = _layout(root)
+        classes = [(split, label, path) for split, place in places.items() for label, path in walk.classes(place)]
+        ids = [walk.id(path) for _, _, path in classes]
+        rows, notices = image_rows(
+            ids, [path for *_, path in classes], [label for _, label, _ in classes], image_check, data
+        )
+        notices += refuse_conflicts(root, list(places.values()), rows)
+        splits: dict[str, list[Row]] = {split: [] for split in places}
+        for (split, *_), row in zip(classes, rows, strict=True):
+            splits[split].append(row)
+        return Found("image", splits, [*walk.notices(), *notices])
+
+
+class Walk:
+    """Finds images, and counts what it leaves out so that one line can say so."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._system: Counter[str] = Counter()
+        self._others: Counter[str] = Counter()
+        self._strays = 0
+
+    def id(self, path: Path) -> str:
+        """Path inside the data folder, with / and in Unicode form NFC: the same on every system."""
+        return one_form(path.relative_to(self._root).as_posix())
+
+    def classes(self, place: Path) -> list[tuple[str, Path]]:
+        """(label, image) of every class folder in `place`, sorted. Raises DataError for one without images."""
+        found = []
+        folders: dict[str, list[Path]] = defaultdict(list)
+        for entry in entries_of(place):
+            if self._is_system(entry):
+                continue
+            if entry.is_dir():
+                folders[one_form(entry.name)].append(Path(entry.path))
+            elif _is_image(entry):
+                self._strays += 1
+        if not folders:
+            raise DataError(f"{place} holds no class folders", "put the images of each class into a folder named by it")
+        for label, paths in sorted(folders.items()):
+            images = sorted(image for path in paths for image in self._images(path, set()))
+            if not images:
+                raise DataError(
+                    f"the class folder {paths[0]} holds no images", "add images of that class or remove the folder"
+                )
+            found += [(label, image) for image in images]
+        return found
+
+    def _images(self, folder: Path, above: set[str]) -> list[Path]:
+        """Images in `folder` and below; a link back to a folder above is not followed again."""
+        real = os.path.realpath(folder)
+        if real in above:
+            return []
+        found = []
+        for entry in entries_of(folder):
+            if self._is_system(entry):
+                continue
+            if entry.is_dir():
+                found += self._images(Path(entry.path), above | {real})
+            elif _is_image(entry):
+                found.append(Path(entry.path))
+            else:
+                self._others[Path(entry.name).suffix.lower() or "without suffix"] += 1
+        return found
+
+    def _is_system(self, entry: os.DirEntry[str]) -> bool:
+        system = is_system(entry.name)
+        if system:
+            self._system[entry.name if entry.is_dir() else "files"] += 1
+        return system
+
+    def notices(self) -> list[str]:
+        lines = []
+        if self._system:
+            names = ", ".join(f"{name} ({n})" for name, n in sorted(self._system.items())[:5])
+            lines.append(f"{sum(self._system.values())} hidden or system entries left out: {names}")
+        if self._others:
+            names = ", ".join(f"{suffix} ({n})" for suffix, n in sorted(self._others.items())[:5])
+            lines.append(f"{sum(self._others.values())} files that are no images left out: {names}")
+        if self._strays:
+            lines.append(f"{self._strays} images that lie outside any class folder left out")
+        return lines
+
+
+def _layout(root: Path) -> dict[str, Path]:
+    """Split -> folder. Folders are splits when train is among them and holds class folders itself."""
+    names = subfolders(root)
+    trains = [name for name in names if split_of(name) == "train" and subfolders(root / name)]
+    others = [name for name in names if split_of(name) is None]
+    if trains and others:
+        raise DataError(
+            f"{root} has the folder {others[0]!r} beside {trains[0]!r}, and it is no split",
+            "move it away, or put it inside the splits when it is a class",
+        )
+    if trains or (names and not others):
+        return {split: root / name for split, name in by_split(names, str(root)).items()}
+    if len(names) == 1 and len(subfolders(root / names[0])) > 1:
+        raise DataError(
+            f"{root} has only the folder {names[0]!r}, which has folders itself", f"did you mean {root / names[0]}?"
+        )
+    return {ALL: root}
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """By its suffix in any case; a file with another suffix, or none, by its first bytes."""
+    if Path(entry.name).suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with open(entry.path, "rb") as file:
+            return looks_like_image(file.read(16))
+    except OSError:
+        return False
+
+
+def _has_image(folder: Path) -> bool:
+    """Whether any image lies in `folder` or below, by its suffix."""
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_system(name)]
+        if any(Path(name).suffix.lower() in SUFFIXES and not is_system(name) for name in names):
+            return True
+    return False
+
+
+READER = FolderReader()

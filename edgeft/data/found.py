@@ -1,0 +1,93 @@
+"""What a reader finds, before labels get numbers and missing splits are made; and what a reader must offer."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from edgeft.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+# Key of the rows of data that come without splits.
+ALL = "all"
+# Folders that archivers and network drives leave beside the user's own.
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example as found: `label` is text, `sha256` of the file's bytes or of the UTF-8 text."""
+
+    id: str
+    content: Path | str
+    label: str
+    sha256: str
+
+
+@dataclass
+class Found:
+    """Rows by split name ("train", "validation", "test", or ALL when there are no splits)."""
+
+    content: str
+    splits: dict[str, list[Row]]
+    notices: list[str] = field(default_factory=list)
+
+
+class Reader(Protocol):
+    """One kind of place examples come from: one file in edgeft.data and one line in READERS.
+
+    takes   what it reads, in the words of an error message
+    """
+
+    takes: str
+
+    def can_read(self, data: str) -> bool:
+        """Whether `data` (what the user typed) is of this kind. No two readers may say yes to one thing."""
+        ...
+
+    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+        """Everything in it, in an order that does not depend on how the system lists files."""
+        ...
+
+
+def split_of(name: str) -> str | None:
+    """ "Val" -> "validation"; None when the name is no split's."""
+    return _SPLIT_NAMES.get(name.strip().lower())
+
+
+def is_system(name: str) -> bool:
+    """Hidden files and folders (a dot first) and what operating systems leave behind."""
+    return name.startswith(".") or name in _SYSTEM_FOLDERS or name.lower() in _SYSTEM_FILES
+
+
+def one_form(text: str) -> str:
+    """Unicode form NFC: macOS stores an accented letter as two code points, Linux as it was typed."""
+    return unicodedata.normalize("NFC", text)
+
+
+def by_split(names: list[str], where: str) -> dict[str, str]:
+    """Split -> the name that stands for it. Raises DataError when two names mean one split."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        split = split_of(name.partition(".")[0])
+        if split is None:
+            continue
+        if split in found:
+            raise DataError(
+                f"{where} has both {found[split]!r} and {name!r}, which both mean the {split} split", "remove one"
+            )
+        found[split] = name
+    return found

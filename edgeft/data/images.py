@@ -1,0 +1,96 @@
+"""Every image is decoded whole, once, before anything is trained on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeft import console
+from edgeft.data.found import Row
+from edgeft.data.imagefile import decode_frame, pillow, to_rgb
+from edgeft.errors import DataError
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """One file: SHA-256 of its bytes, number of frames, and what is wrong with it (None: nothing)."""
+
+    sha256: str
+    frames: int
+    problem: str | None
+
+
+def image_rows(
+    ids: Sequence[str], paths: Sequence[Path], labels: Sequence[str], decode: bool, where: str
+) -> tuple[list[Row], list[str]]:
+    """A Row for every image, and notices about them. Raises DataError as `refuse_bad` does."""
+    inspected = inspect_images(paths, ids, decode)
+    refuse_bad(inspected, ids, where)
+    facts = zip(ids, paths, labels, inspected, strict=True)
+    rows = [Row(id_, path, label, one.sha256) for id_, path, label, one in facts]
+    several = sum(one.frames > 1 for one in inspected)
+    notices = [f"{several} images have several frames: the first one of each is used"] if several else []
+    return rows, notices
+
+
+def inspect_images(paths: Sequence[Path], names: Sequence[str], decode: bool) -> list[Inspected]:
+    """Hash every file and, with `decode`, decode it whole; in the order given. Nothing is raised for a bad file."""
+    if decode:
+        pillow()
+    with (
+        ThreadPoolExecutor(max_workers=_allowed_cpus()) as pool,
+        console.bar("checking images" if decode else "hashing images", len(paths), "images") as bar,
+    ):
+        found = []
+        for inspected in pool.map(_inspect, paths, names, [decode] * len(paths)):
+            found.append(inspected)
+            bar.advance()
+    return found
+
+
+def _allowed_cpus() -> int:
+    """CPUs this process may use, which in a container are fewer than the machine has."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def _inspect(path: Path, name: str, decode: bool) -> Inspected:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        gone = path.is_symlink() and not path.exists()
+        return Inspected("", 0, "a link to a file that is not there" if gone else f"{error.strerror or error}")
+    sha256 = hashlib.sha256(content).hexdigest()
+    if not decode:
+        return Inspected(sha256, 1, None)
+    try:
+        image, frames = decode_frame(content, name)
+        to_rgb(image, name)
+    except DataError as error:
+        return Inspected(sha256, 0, error.what.removeprefix(f"{name} ").removeprefix("cannot be read: it is "))
+    return Inspected(sha256, frames, None)
+
+
+def refuse_bad(found: Sequence[Inspected], names: Sequence[str], where: str) -> None:
+    """One DataError for all unreadable files: how many, and the first few by name and by what they really are.
+
+    A run stops on them: leaving them out would train and test on other examples than the user counted. When there
+    are more than the error can name, a warning line names each.
+    """
+    bad = [f"{name} ({one.problem})" for name, one in zip(names, found, strict=True) if one.problem]
+    if not bad:
+        return
+    if len(bad) > _NAMED:
+        for line in bad:
+            console.warn(f"unreadable image: {line}")
+    more = f", and {len(bad) - _NAMED} more, named above" if len(bad) > _NAMED else ""
+    raise DataError(
+        f"{len(bad)} of {len(found)} images in {where} cannot be used: {', '.join(bad[:_NAMED])}{more}",
+        "repair, replace or remove them and run the same command again",
+    )

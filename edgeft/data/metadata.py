@@ -1,0 +1,53 @@
+"""A table beside the images that names files and labels must say what the folders say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgeft.data.columns import LABEL_NAMES, find
+from edgeft.data.found import Row, one_form
+from edgeft.data.tables import Table, read_table, tables_in
+from edgeft.errors import DataError
+
+_FILE_NAMES = ("file_name", "filename", "file", "path", "image", "image_path", "img")
+
+
+def refuse_conflicts(root: Path, places: Sequence[Path], rows: Sequence[Row]) -> list[str]:
+    """Compare every table in `root` and `places` that has a file and a label column with the folders' labels.
+
+    Returns notices. Raises DataError naming the first file that is called one thing by its folder and another by the
+    table: taking either silently would train on labels the user does not expect.
+    """
+    labels = {os.path.normpath(row.content): row.label for row in rows}
+    notices = []
+    for folder in dict.fromkeys((root, *places)):
+        for name in tables_in(folder):
+            notices += _compare(folder / name, labels)
+    return notices
+
+
+def _compare(path: Path, labels: Mapping[str, str]) -> list[str]:
+    try:
+        table = read_table(path)
+    except DataError as error:
+        return [f"{path} lies beside the images and is not used: {error.what}"]
+    columns = find(table.header, _FILE_NAMES), find(table.header, LABEL_NAMES)
+    if columns[0] is None or columns[1] is None:
+        return [f"{path} lies beside the images and is not used: labels are the folders' names"]
+    conflicts = _conflicts(table, columns[0], columns[1], path.parent, labels)
+    if conflicts:
+        more = f" ({len(conflicts)} files differ)" if len(conflicts) > 1 else ""
+        raise DataError(f"{conflicts[0]}{more}", f"move the file to the right folder, or correct or remove {path.name}")
+    return [f"{path} gives the same labels as the folders, which are used"]
+
+
+def _conflicts(table: Table, file_column: int, label_column: int, folder: Path, labels: Mapping[str, str]) -> list[str]:
+    found = []
+    for line, values in table.rows:
+        name, said = values[file_column], one_form((values[label_column] or "").strip())
+        label = labels.get(os.path.normpath(folder / name)) if name else None
+        if label is not None and said and said != label:
+            found.append(f"{table.path} line {line} gives {name} the label {said!r}, and its folder says {label!r}")
+    return found

@@ -1,0 +1,124 @@
+"""Texts and labels in CSV, TSV and JSONL tables: one file, or a folder with a file for each split.
+
+CSV and TSV are read as RFC 4180 says, through the csv module: quotes double inside quotes, and a quoted field may hold
+line breaks. Everything is text: a label is what stands in the file, so 01, 1 and 1.0 are three labels. Space around a
+label is dropped, a text is kept as it is. An empty text or a missing label stops the run, naming file and line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeft.data.columns import text_and_label
+from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
+from edgeft.data.listing import subfolders
+from edgeft.data.imagefile import what_is
+from edgeft.data.table_formats import FORMATS, Values, decode_text
+from edgeft.errors import DataError
+from edgeft.files import sha256_text
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column names, and rows as (line they begin on, values by column; None where there is none)."""
+
+    path: Path
+    header: list[str]
+    rows: list[tuple[int, Values]]
+
+
+class TableReader:
+    takes = "a CSV, TSV or JSONL table with a text and a label column (or a folder with one named train)"
+
+    def can_read(self, data: str) -> bool:
+        path = Path(data).expanduser()
+        if path.is_dir():
+            return has_training_table(path) or (bool(tables_in(path)) and not subfolders(path))
+        return path.is_file() and path.suffix.lower() in FORMATS
+
+    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+        path = Path(data).expanduser()
+        places = {ALL: path} if path.is_file() else _splits(path)
+        splits = {split: table_rows(read_table(p), text_column, label_column) for split, p in places.items()}
+        return Found("text", splits)
+
+
+def tables_in(folder: Path) -> list[str]:
+    """Names of the tables directly in `folder`."""
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in FORMATS and entry.is_file() and not is_system(entry.name)
+    )
+
+
+def has_training_table(folder: Path) -> bool:
+    return any(split_of(name.partition(".")[0]) == "train" for name in tables_in(folder))
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    names = tables_in(folder)
+    found = by_split(names, str(folder))
+    if "train" not in found:
+        listed = ", ".join(names[:5])
+        raise DataError(
+            f"{folder} holds tables ({listed}) and none is named train",
+            f"did you mean {folder / names[0]}?" if len(names) == 1 else "name them train, validation and test",
+        )
+    others = [name for name in names if split_of(name.partition(".")[0]) is None]
+    if others:
+        raise DataError(f"{folder} has {others[0]} beside {found['train']}, and it is no split", "move it away")
+    return {split: folder / name for split, name in found.items()}
+
+
+def read_table(path: Path) -> Table:
+    """Raises DataError: unreadable, not UTF-8 text, no rows, columns named twice, a row that does not fit."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    kind = what_is(content)
+    if kind.startswith(("an empty", "a Git LFS", "an HTML")):
+        raise DataError(f"{path} is {kind} and not a table", "get the file itself")
+    header, rows = FORMATS[path.suffix.lower()](decode_text(content, path), path)
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise DataError(f"{path} has two columns called {twice[0]!r}", "rename one of them")
+    if not rows:
+        raise DataError(f"{path} has no rows", "add some, or give another file")
+    return Table(path, header, rows)
+
+
+def table_rows(table: Table, text_column: str | None, label_column: str | None) -> list[Row]:
+    """Raises DataError: columns not found, and all rows without text or label, the first few by line."""
+    text_at, label_at = text_and_label(table.header, text_column, label_column, str(table.path))
+    rows, gaps = [], []
+    for line, values in table.rows:
+        text, label = values[text_at] or "", one_form((values[label_at] or "").strip())
+        gap = _gap(text, label)
+        if gap:
+            gaps.append(f"line {line} has {gap}")
+        else:
+            rows.append(Row(f"{table.path.name}:{line}", text, label, sha256_text(text)))
+    if gaps:
+        more = f" and {len(gaps) - _NAMED} more rows" if len(gaps) > _NAMED else ""
+        raise DataError(
+            f"{table.path}: {', '.join(gaps[:_NAMED])}{more}", "fill in or remove these rows and run the command again"
+        )
+    return rows
+
+
+def _gap(text: str, label: str) -> str:
+    if not text.strip():
+        return "no text"
+    try:
+        (text + label).encode("utf-8")
+    except UnicodeEncodeError:
+        return "half of a character (a lone surrogate)"
+    return "" if label else "no label"
+
+
+READER = TableReader()
