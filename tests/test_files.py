@@ -1,0 +1,128 @@
+"""Whole or absent: what a kill, a full disk or an editor can do to files."""
+
+import contextlib
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from edgeft import files
+from edgeft.errors import FolderError, MachineError
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in edgeft catches it on purpose."""
+
+
+def test_a_document_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a/b.json", {"schema": "edgeft-x/1", "name": "modèle 日本"})  # C05
+    assert files.read_json(tmp_path / "a/b.json", "edgeft-x/1", "")["name"] == "modèle 日本"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.json"]
+
+
+def test_nan_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a.json", {"schema": "edgeft-x/1"})
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "a.json", {"value": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"schema": "edgeft-x/1"}
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_one_plain_error_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "a.bin"  # C02
+    files.write_bytes(place, b"old")
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(MachineError, match="the disk is full; free some space"):
+        files.write_bytes(place, b"new")
+    assert place.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_another_os_error_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="odd"), files.disk_errors(tmp_path):
+        raise OSError(errno.EIO, "odd")
+
+
+def fill(work: Path, content: str) -> None:
+    (work / "model").write_text(content)
+    (work / "document.json").write_text(content)
+
+
+def test_a_folder_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    with files.whole_folder(target) as work:
+        fill(work, "1")
+        assert not target.exists()
+    assert sorted(path.name for path in target.iterdir()) == ["document.json", "model"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_failure_leaves_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    with files.whole_folder(target) as work:
+        fill(work, "old")
+    with pytest.raises(Killed), files.whole_folder(target) as work:
+        fill(work, "new")
+        raise Killed
+    assert (target / "model").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("survives", [0, 1, 2])
+def test_a_kill_between_the_renames_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survives: int
+) -> None:
+    """The process dies after `survives` renames; the next command finds the old folder or the new one, whole."""
+    target = tmp_path / "run"  # C03
+    with files.whole_folder(target) as work:
+        fill(work, "old")
+    real, done = os.replace, []
+
+    def dying(source: object, to: object) -> None:
+        if len(done) >= survives:
+            raise Killed
+        done.append(source)
+        real(source, to)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", dying)
+        patch.setattr(files.shutil, "rmtree", lambda *_, **__: None)  # a dead process cleans up nothing
+        patch.setattr(files, "recover_folder", lambda _: None)
+        with pytest.raises(Killed) if survives < 2 else contextlib.nullcontext(), files.whole_folder(target) as work:
+            fill(work, "new")
+    files.recover_folder(target)
+    assert {path.read_text() for path in target.iterdir()} == {"new" if survives == 2 else "old"}
+    with files.whole_folder(target) as work:
+        fill(work, "next")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is missing; make it again"),
+        (b"{", "not readable JSON"),
+        (b"\xff\xfe\x00", "not readable JSON"),
+        (b"[1]", "is not an edgeft-x document"),
+        (b'{"schema": "edgeft-y/1"}', "is not an edgeft-x document"),
+        (b'{"schema": "edgeft-x/2"}', "written by a newer edgeft"),
+        (b'{"schema": "edgeft-x/one"}', "is not an edgeft-x document"),
+    ],
+)
+def test_a_document_that_is_not_right_says_why(tmp_path: Path, content: bytes | None, message: str) -> None:
+    place = tmp_path / "d.json"
+    if content is not None:
+        place.write_bytes(content)
+    with pytest.raises(FolderError, match=message):
+        files.read_json(place, "edgeft-x/1", "make it again")
+
+
+def test_hashes_are_the_standard_ones(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    assert files.sha256_file(tmp_path / "abc") == files.sha256_text("abc") == known
