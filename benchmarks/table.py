@@ -1,6 +1,6 @@
 """What every benchmark prints and writes: rows of one comparison, and where they were measured.
 
-    {"name", "machine", "versions", "rows": [{"system", "model", "metric", "value", "unit", "ratio_to_baseline"}]}
+{"name", "machine", "versions", "rows": [{"system", "model", "metric", "value", "unit", "ratio_to_baseline"}]}
 """
 
 from __future__ import annotations
