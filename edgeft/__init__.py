@@ -22,26 +22,25 @@ def tune(**options: Any) -> Any:
     `options` are the fields of `edgeft.recipe.TuneSpec`; `model` and `data` are required.
     Raises UsageError for an unknown option or value, and what else `edgeft.errors` lists.
     """
-    from edgeft.recipe import TuneSpec, make_spec
-    from edgeft.tuning.run import tune as story
-
-    return story(make_spec(TuneSpec, options))
+    return _do("TuneSpec", options)
 
 
 def export(run: Any, **options: Any) -> Any:
     """`edgeft export`: write the bundle of `run` (a folder, or what `tune` returned). Returns a `Bundle`."""
-    from edgeft.exporting.run import export as story
-    from edgeft.recipe import ExportSpec, make_spec
-
-    return story(make_spec(ExportSpec, {"run": getattr(run, "path", run), **options}))
+    return _do("ExportSpec", {"run": getattr(run, "path", run), **options})
 
 
 def evaluate(bundle: Any, **options: Any) -> Any:
     """`edgeft eval`: measure every variant of `bundle` (a folder, or what `export` returned). Returns a `Result`."""
-    from edgeft.evaluation.run import evaluate as story
-    from edgeft.recipe import EvalSpec, make_spec
+    return _do("EvalSpec", {"bundle": getattr(bundle, "path", bundle), **options})
 
-    return story(make_spec(EvalSpec, {"bundle": getattr(bundle, "path", bundle), **options}))
+
+def _do(kind: str, options: dict[str, Any]) -> Any:
+    from edgeft import recipe, steps
+
+    spec = recipe.make_spec(getattr(recipe, kind), options)
+    steps.check_names(spec)
+    return steps.do(spec)
 
 
 def run(recipe: Any, **overrides: Any) -> Any:

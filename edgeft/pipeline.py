@@ -38,6 +38,10 @@ def _step(spec: Any, recipe: Recipe, failures: list[EdgeftError]) -> Any:
         say(f"edgeft {command}: {spec.output} stands and was made with these settings; skipped")
         return _open(spec)
     say(f"edgeft {command}: {reason}")
+    before = {"export": "run", "eval": "bundle"}.get(command)
+    if spec.dry_run and before and not getattr(spec, before).exists():
+        say(f"edgeft {command}: its plan is known once {getattr(spec, before)} is there")
+        return None
     say(describe(spec, recipe.origins.get(command)))
     if command == "tune" and not spec.dry_run:
         spec = _ready_to_tune(spec)

@@ -1,0 +1,118 @@
+"""Packages that are missing, broken or wrong together, and what doctor says of a machine."""
+
+import os
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from edgeft import doctor, packages
+from edgeft.errors import MachineError
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path of child processes and of this one, for modules made up by a test."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def module(folder: Path, name: str, code: str) -> None:
+    (folder / f"{name}.py").write_text(textwrap.dedent(code))
+
+
+def test_a_build_for_another_processor_is_told_and_survived(fake: Path) -> None:  # R15
+    module(fake, "broken_runtime", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    reason = packages.why_not_importable("broken_runtime")
+    assert reason is not None and "SIGILL: this build uses instructions this processor lacks" in reason.what
+
+
+def test_for_onnxruntime_a_version_known_to_work_is_named(fake: Path) -> None:  # R15
+    module(fake, "onnxruntime", "import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    reason = packages.why_not_importable("onnxruntime")
+    assert reason is not None and "pip install 'onnxruntime==" in reason.next_step
+
+
+def test_numpy_2_beside_an_older_runtime_is_one_line_with_the_pin(fake: Path) -> None:  # R16
+    module(fake, "onnxruntime", """
+        import sys
+        sys.stderr.write("A module that was compiled using NumPy 1.x cannot be run in NumPy 2.2.6\\n")
+        raise AttributeError("_ARRAY_API not found")
+    """)
+    reason = packages.why_not_importable("onnxruntime")
+    assert reason is not None and "built for NumPy 1" in reason.what and "numpy<2" in reason.next_step
+    assert "\n" not in str(reason)
+
+
+def test_any_other_failure_gives_its_last_line(fake: Path) -> None:
+    module(fake, "odd", "raise RuntimeError('libfoo.so.1: cannot open')")
+    reason = packages.why_not_importable("odd")
+    assert reason is not None and reason.what.endswith("fails: RuntimeError: libfoo.so.1: cannot open")
+
+
+def test_what_is_missing_is_named_by_module_with_the_extra_that_brings_it() -> None:
+    reason = packages.why_not_importable("no_such_module")
+    assert reason is not None and "no_such_module is not installed" in reason.what
+    assert packages.how_to_install("onnxruntime") == "pip install 'edgeft[device]'"
+    assert packages.how_to_install("torch.nn") == "pip install 'edgeft[train]'"
+    assert packages.how_to_install("jinja2") == "pip install 'edgeft[report]'"
+
+
+def test_a_vendors_runtime_satisfies_by_module_name(fake: Path) -> None:
+    module(fake, "onnxruntime", "__version__ = '1.19.0'")
+    packages.need("onnxruntime")
+
+
+def test_a_missing_part_of_edgeft_is_no_missing_package() -> None:
+    assert packages.missing(ModuleNotFoundError("m", name="edgeft.nothing")) is None
+
+
+def test_need_raises_the_reason() -> None:
+    with pytest.raises(MachineError, match="no_such_module"):
+        packages.need("no_such_module")
+
+
+def test_readable_rapl_is_listed_without_its_inner_domains() -> None:
+    found = doctor.energy_meters(RECORDED / "intel-n100")
+    assert [(item.about, item.state) for item in found] == [("energy: rapl", "readable: package-0")]
+
+
+def test_rapl_that_cannot_be_read_says_what_to_type(tmp_path: Path) -> None:  # M04
+    zone = tmp_path / "sys/class/powercap/intel-rapl:0"
+    (zone / "energy_uj").mkdir(parents=True)
+    (zone / "name").write_text("package-0\n")
+    (found,) = doctor.energy_meters(tmp_path)
+    assert "not readable" in found.state and "chmod" in found.fix
+
+
+def test_jetson_rails_in_both_layouts(tmp_path: Path) -> None:  # M09
+    (found,) = doctor.energy_meters(RECORDED / "jetson-orin-nano")
+    assert found.state == "rails: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC"
+    old = tmp_path / "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0"
+    old.mkdir(parents=True)
+    (old / "rail_name_0").write_text("POM_5V_IN\n")
+    (found,) = doctor.energy_meters(tmp_path)
+    assert found.state == "rails: POM_5V_IN"
+
+
+def test_a_board_without_a_sensor_has_none(tmp_path: Path) -> None:  # M07, M12
+    (found,) = doctor.energy_meters(RECORDED / "raspberry-pi-4")
+    assert found.state == "none found: energy will be reported as not measured"
+    (found,) = doctor.energy_meters(RECORDED / "xeon-vnni")
+    assert "a container shows none unless /sys/class/powercap is mounted" in found.state
+
+
+def test_doctor_on_a_pi_names_throttling_and_governor() -> None:
+    text = doctor.describe(doctor.examine(RECORDED / "raspberry-pi-5"))
+    assert "0x50005: the board is slowed down now" in text and "use a stronger power supply" in text
+    assert "ondemand" in text and "scaling_governor" in text
+    assert "dotprod" in text and "48.9 °C" in text or "48.8 °C" in text
+
+
+def test_doctor_says_that_eval_cannot_work(fake: Path) -> None:
+    module(fake, "onnxruntime", "raise ImportError('no')")
+    blocking = [finding for finding in doctor.examine(RECORDED / "raspberry-pi-5") if finding.blocks_eval]
+    assert [finding.about for finding in blocking] == ["onnxruntime"]
