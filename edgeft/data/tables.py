@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edgeft.data.columns import text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
-from edgeft.data.listing import subfolders
 from edgeft.data.imagefile import what_is
+from edgeft.data.listing import subfolders
 from edgeft.data.table_formats import FORMATS, Values, decode_text
 from edgeft.errors import DataError
 from edgeft.files import sha256_text

@@ -36,7 +36,8 @@ def write_reference(folder: Path, encoder: Encoder, content: str) -> list[str]:
         files.write_bytes(Path(folder) / PICTURE, _picture())
         names.append(PICTURE)
     stream = io.BytesIO()
-    np.savez_compressed(stream, **_encode(folder, encoder, content))
+    arrays: dict[str, Any] = {**_encode(folder, encoder, content)}
+    np.savez_compressed(stream, **arrays)
     files.write_bytes(Path(folder) / ARRAYS, stream.getvalue())
     return names
 
