@@ -1,7 +1,7 @@
 """splits.jsonl of a run: which example was in which split, so that a later step takes the same ones unsplit anew.
 
 One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}. Texts are stored
-whole. Images are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
+whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write_splits(path: Path, dataset: Dataset) -> None:
         for split, examples in dataset.splits.items()
         for example in examples
     )
-    files.write_text(Path(path), "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    files.write_text(Path(path), "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _row(example: Example, labels: tuple[str, ...], folder: Path) -> dict[str, Any]:

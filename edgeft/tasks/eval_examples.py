@@ -2,6 +2,8 @@
 
 eval/examples.jsonl   one line an example: {"id", "label" (name), "file" | "text", "sha256"}
 eval/00000.jpg ...    images, copied unchanged
+
+The list is plain ASCII (other letters as \\u escapes): U+2028 and its like in a text would end a line for some readers.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def write_examples(folder: Path, examples: Sequence[Example], labels: Sequence[s
     """
     (Path(folder) / FOLDER).mkdir(parents=True, exist_ok=True)
     lines = [_write_one(Path(folder), number, example, labels) for number, example in enumerate(examples)]
-    files.write_text(Path(folder) / LIST, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    files.write_text(Path(folder) / LIST, "".join(json.dumps(line) + "\n" for line in lines))
     return {"file": LIST, "n": len(lines), "sha256": files.sha256_file(Path(folder) / LIST)}
 
 
