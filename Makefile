@@ -1,0 +1,26 @@
+# make demo   set up .venv, install, and run the whole job on handwritten digits
+# make test   set up .venv, install, and run the tests
+# make lint   ruff and mypy
+# VENV=DIR puts the virtual environment elsewhere; PYTHON=… chooses the interpreter it is made with.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint
+
+demo: $(STAMP)
+	$(BIN)/edgeft run --recipe examples/digits.toml
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[train,report,dev,examples]'
+	touch $@
