@@ -1,6 +1,6 @@
 """How long the command line takes to answer, against `import click` alone.
 
-    python benchmarks/startup.py [--json FILE] [--rounds N]
+    python -m benchmarks.startup [--json FILE] [--rounds N]
 
 Every system runs once a round in a process of its own, rounds alternate in order, and the median is compared, so a
 slow moment of the machine hits all of them.
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from table import Row, arguments, show
+from benchmarks.table import Row, arguments, show
 
 BASELINE = "import click"
 SYSTEMS = {
