@@ -48,7 +48,7 @@ def array(value: ir.Value | None) -> Array | None:
 def _evaluate(node: ir.Node, inputs: Sequence[Array | None]) -> Sequence[Array]:
     named = {each.name or "": content for each, content in zip(node.inputs, inputs, strict=True) if each is not None}
     result = ReferenceEvaluator(ir.serde.serialize_node(node)).run(None, named)
-    return [np.asarray(each) for each in result]  # type: ignore[union-attr]
+    return [np.asarray(each) for each in result]
 
 
 def initializer(model: ir.Model, name: str, content: Array) -> ir.Value:
@@ -88,6 +88,11 @@ def before(model: ir.Model, place: ir.Node, op_type: str, inputs: Sequence[ir.Va
     node.outputs[0].name = name
     model.graph.insert_before(place, node)
     return node.outputs[0]
+
+
+def axis_of(node: ir.Node) -> dict[str, int]:
+    """The axis attribute of a node as keyword argument; empty when it has none."""
+    return {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
 
 
 @dataclass(frozen=True)

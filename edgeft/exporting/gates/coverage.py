@@ -86,7 +86,8 @@ def _lacks(node: ir.Node) -> str:
     if graph.dequantize_of(node.inputs[0]) is None:
         return "its data is not quantized"
     if graph.producer_of(node.inputs[1], "DequantizeLinear") is None:
-        return "its weight is stored in float" if graph.array(node.inputs[1]) is not None else "its second factor is not quantized"
+        constant = graph.array(node.inputs[1]) is not None
+        return "its weight is stored in float" if constant else "its second factor is not quantized"
     for value in node.inputs[:2]:
         source = graph.dequantize_of(value)
         grid = graph.grid(source) if source is not None else None

@@ -50,7 +50,7 @@ class Inference:
 
     def run(self, artifact: Artifact) -> Outcome:
         wrong = [graph.title(node) for node in graph.nodes(artifact.model) if _is_training(node)]
-        return Outcome(not wrong, "operators in training mode" if wrong else "no operator in training mode", tuple(wrong))
+        return Outcome(not wrong, f"{len(wrong) or 'no'} operators in training mode", tuple(wrong))
 
 
 def _is_training(node: ir.Node) -> bool:
@@ -68,7 +68,8 @@ class DataInside:
     def run(self, artifact: Artifact) -> Outcome:
         places = tuple(f"{name} at {location}" for name, location in external(artifact.model))
         wrong = tuple(place for place in places if not _is_plain(place.partition(" at ")[2]))
-        evidence = "data outside the bundle" if wrong else f"{len(places)} tensors in a second file" if places else "one file"
+        inside = f"{len(places)} tensors in a second file" if places else "one file"
+        evidence = "data outside the bundle" if wrong else inside
         return Outcome(not wrong, evidence, wrong)
 
 

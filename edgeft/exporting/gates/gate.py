@@ -30,7 +30,8 @@ class Outcome:
 class Gate(Protocol):
     """name as manifest and report show it; `run` looks at the file itself, never at what was meant to be written."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def run(self, artifact: Artifact) -> Outcome: ...
 
@@ -41,7 +42,7 @@ def run_all(artifact: Artifact, gates: Sequence[Gate]) -> list[dict[str, Any]]:
     for gate in gates:
         try:
             outcome = gate.run(artifact)
-        except Exception as error:  # noqa: BLE001  (onnxruntime's errors have no common base; the gate must judge)
+        except Exception as error:  # onnxruntime's errors have no common base, and the gate must judge
             outcome = Outcome(False, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         found.append(
             {"variant": artifact.variant, "gate": gate.name, "passed": outcome.passed, "evidence": outcome.line()}

@@ -44,18 +44,18 @@ class Batches:
     name: str = "batch sizes"
 
     def run(self, artifact: Artifact) -> Outcome:
-        batch = artifact.batches[0]
-        rows = len(next(iter(batch.values())))
+        rows = max(self.sizes) + 1
+        batch = {name: np.resize(content, (rows, *content.shape[1:])) for name, content in artifact.batches[0].items()}
         whole = sessions.answer(artifact.session, batch)
         wrong = []
-        for size in (size for size in self.sizes if size <= rows):
+        for size in self.sizes:
             part = sessions.answer(artifact.session, {name: content[:size] for name, content in batch.items()})
             if part.shape != whole[:size].shape:
                 wrong.append(f"batch {size} gives shape {list(part.shape)}")
             elif not cosine(part, whole[:size]) > self.least_cosine:
                 wrong.append(f"batch {size} gives other logits (cosine {cosine(part, whole[:size]):.4f})")
-        tried = ", ".join(str(size) for size in self.sizes if size <= rows)
-        return Outcome(not wrong, f"batches of {tried} against {rows}", tuple(wrong))
+        tried = ", ".join(str(size) for size in self.sizes)
+        return Outcome(not wrong, f"batches of {tried} against one of {rows}", tuple(wrong))
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,6 @@ class Finite:
     name: str = "finite outputs"
 
     def run(self, artifact: Artifact) -> Outcome:
-        good = np.isfinite(artifact.plain).all(-1) & np.isfinite(artifact.optimized).all(-1)
+        good = np.asarray(np.isfinite(artifact.plain).all(-1) & np.isfinite(artifact.optimized).all(-1))
         places = tuple(np.array(artifact.ids)[~good])
         return Outcome(bool(good.all()), f"{int(good.sum())} of {len(good)} samples have finite outputs", places)

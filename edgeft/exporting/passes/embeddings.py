@@ -34,8 +34,8 @@ class GatherIntegers:
             if weight is None:
                 continue
             name = str(node.outputs[0].name)
-            attributes = {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
-            rows = graph.before(model, node, "Gather", [weight.inputs[0], node.inputs[1]], f"{name}_codes", **attributes)
+            inputs = [weight.inputs[0], node.inputs[1]]
+            rows = graph.before(model, node, "Gather", inputs, f"{name}_codes", **graph.axis_of(node))
             self._join(model, node, weight, rows)
             graph.replace(
                 model,

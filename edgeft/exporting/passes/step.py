@@ -17,8 +17,11 @@ class Pass(Protocol):
     contract  what holds for every graph after the pass, one line
     """
 
-    name: str
-    contract: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def contract(self) -> str: ...
 
     def apply(self, model: ir.Model) -> int:
         """Change the graph in place; returns how many places changed."""

@@ -1,10 +1,9 @@
-"""Pass 11: what nobody reads goes, versions are set, and the checker has the last word."""
+"""Pass 11: what nobody reads goes, and versions are set."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import (
     ClearMetadataAndDocStringPass,
@@ -13,8 +12,6 @@ from onnx_ir.passes.common import (
     RemoveUnusedOpsetsPass,
     TopologicalSortPass,
 )
-
-from edgeft.exporting import graph
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,3 @@ class Tidy:
         if model.ir_version != self.ir_version:
             unused.append(f"IR version {model.ir_version}")
         return unused
-
-
-def check(path: str) -> None:
-    """The ONNX checker on a written file; raises onnx.checker.ValidationError."""
-    onnx.checker.check_model(path)

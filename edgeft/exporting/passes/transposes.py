@@ -29,10 +29,10 @@ def _turn(model: ir.Model, place: ir.Node, weight: ir.Node) -> ir.Value:
     stored, grid = weight.inputs[0], graph.grid(weight)
     content = graph.array(stored)
     assert stored is not None and grid is not None and content is not None
-    name = f"{stored.name}_t"
-    turned = graph.initializer(model, name, content.T)
-    attributes = {} if grid.axis is None else {"axis": 1 - grid.axis % 2}
-    return graph.before(model, place, "DequantizeLinear", [turned, *weight.inputs[1:]], f"{turned.name}_float", **attributes)
+    turned = graph.initializer(model, f"{stored.name}_t", content.T)
+    inputs = [turned, *weight.inputs[1:]]
+    axis = {} if grid.axis is None else {"axis": 1 - grid.axis % 2}
+    return graph.before(model, place, "DequantizeLinear", inputs, f"{turned.name}_float", **axis)
 
 
 @dataclass(frozen=True)

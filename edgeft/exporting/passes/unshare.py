@@ -42,11 +42,11 @@ class Unshare:
         done = 0
         for node in _shared_weights(model):
             for reader, index in list(node.outputs[0].uses())[1:]:
-                attributes = {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
                 name = f"{node.outputs[0].name}_{reader.name}"
-                reader.replace_input_with(
-                    index, graph.before(model, reader, "DequantizeLinear", list(node.inputs), name, **attributes)
+                own = graph.before(
+                    model, reader, "DequantizeLinear", list(node.inputs), name, **graph.axis_of(node)
                 )
+                reader.replace_input_with(index, own)
                 done += 1
         for node, index, value in _shared(model):
             content = graph.array(value)

@@ -1,0 +1,148 @@
+"""The acts of `edgeft export`; run.py tells their order."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeft import console
+from edgeft.bundle import MANIFEST
+from edgeft.data.dataset import Example
+from edgeft.errors import FolderError, GateFailed, ProfileError, UsageError
+from edgeft.exporting.ceilings import Versions
+from edgeft.exporting.gates.artifact import Artifact
+from edgeft.exporting.judge import Judged, judge
+from edgeft.exporting.samples import Trial
+from edgeft.exporting.variants import INTEGER, Maker
+from edgeft.exporting.write import write
+from edgeft.profile import GENERIC, Profile, load_profile
+from edgeft.runfolder import Run
+from edgeft.scheme import SCHEMES, Scheme
+from edgeft.tasks.eval_examples import write_examples
+from edgeft.tasks.task import Task
+
+_GIVEN = "the model as given"
+_TUNED = "the fine-tuned float model"
+# onnxruntime rewrites int8 activations to uint8 on x86, half-way only; ARM leaves them as they are, and so does this.
+_INT8_ACTIVATIONS = {"session.qdqisint8allowed": "1"}
+
+
+def find_profile(given: str | None, run: Run) -> Profile:
+    return load_profile(given or run.profile_name or GENERIC)
+
+
+def find_schemes(run: Run, profile: Profile, variants: Sequence[str]) -> tuple[Scheme | None, Scheme | None]:
+    """(grids the run was trained for, grids the files store); both None when only float variants are asked for.
+
+    Raises UsageError when the run holds no quantized model, ProfileError when the target computes other numbers
+    than those the run was trained for.
+    """
+    asked = [name for name in variants if name in INTEGER]
+    if not asked:
+        return None, None
+    if run.scheme_name == "none":
+        raise UsageError(
+            f"the run {run.path} was tuned without quantization, so it has no {asked[0]}",
+            "type --variants original,float32, or tune with a --scheme",
+        )
+    trained: Scheme = SCHEMES.load(run.scheme_name)
+    stored: Scheme = SCHEMES.load(profile.scheme)
+    if trained.trained_as != stored.trained_as:
+        raise ProfileError(
+            f"the run was trained for {trained.title}, and {profile.title} computes with {stored.title}",
+            f"tune again with --profile {profile.id}, or export for another profile",
+        )
+    return trained, stored
+
+
+def refuse_place(output: Path, run: Path) -> None:
+    """The bundle takes the whole place of --output: never that of a run, or of a folder edgeft did not write."""
+    output, run = Path(output).absolute(), Path(run).absolute()
+    if output == run or output in run.parents:
+        raise UsageError(f"--output {output} would take the place of the run", "choose another --output")
+    if output.is_file():
+        raise FolderError(f"{output} is a file", "choose another --output")
+    if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).is_file():
+        raise FolderError(f"{output} is not empty and is no bundle", "choose another --output, or empty it")
+
+
+def original_is(run: Run) -> str:
+    return _GIVEN if run.original_answers_task else _TUNED
+
+
+def trained_state(run: Run) -> str:
+    """Which saved numbers the variant int8 has: with no epoch trained there are only the calibrated ones."""
+    return "trained" if (run.quantized / "trained.safetensors").is_file() else "calibrated"
+
+
+def plan_lines(
+    run: Run, profile: Profile, scheme: Scheme | None, versions: Versions, variants: Sequence[str], output: Path
+) -> list[str]:
+    return [
+        f"run: {run.path}, {run.task} with {len(run.labels)} labels",
+        f"target: {profile.title}; {scheme.title if scheme is not None else 'float files only'}",
+        f"original is {original_is(run)}",
+        f"ONNX opset {versions.opset}, IR version {versions.ir_version}",
+        f"writes: {output}/ {', '.join(f'{name}.onnx' for name in variants)}, manifest.json, export.md, eval/",
+    ]
+
+
+def make_and_judge(name: str, maker: Maker, folder: Path, task: Task, trial: Trial) -> Judged:
+    """Make one variant, write its file, and judge the file."""
+    made = maker.make(name)
+    path = write(made.graph, folder / f"{name}.onnx")
+    scheme = maker.stored_scheme if name in INTEGER else None
+    artifact = Artifact(
+        name,
+        path,
+        maker.sources.inputs,
+        maker.output,
+        trial.batches,
+        trial.ids,
+        made.expected,
+        made.predicted_bytes,
+        made.float_nodes,
+        _options(scheme),
+    )
+    return judge(name, made, artifact, task, trial.labels)
+
+
+def _options(scheme: Scheme | None) -> Mapping[str, str]:
+    return _INT8_ACTIVATIONS if scheme is not None and scheme.activation.dtype == "s8" else {}
+
+
+def carry_tokenizer(run: Run, folder: Path) -> None:
+    """The tokenizer of a task that reads text, as the device reads it."""
+    name = run.preprocessing.get("tokenizer")
+    if name is not None:
+        shutil.copyfile(run.path / name, folder / name)
+
+
+def carry_examples(folder: Path, examples: Sequence[Example], labels: Sequence[str]) -> dict[str, Any]:
+    return write_examples(folder, examples, labels)
+
+
+def summary_lines(judged: Sequence[Judged], output: Path) -> list[str]:
+    width = max(len(each.name) for each in judged)
+    lines = [f"{'':<{width}}  {'MB':>8}  integer products  checks"]
+    for each in judged:
+        integer = f"{sum(product.integer for product in each.products)} of {len(each.products)}"
+        verdict = f"{len(each.failed)} failed" if each.failed else "passed"
+        lines.append(f"{each.name:<{width}}  {each.bytes / 1e6:>8.2f}  {integer:>16}  {verdict}")
+    return [*lines, f"written: {output}, report in {output / 'export.md'}"]
+
+
+def raise_failed(judged: Sequence[Judged], output: Path, archive: bool) -> None:
+    """Raises GateFailed that names gates, nodes, what was written and what was not."""
+    failed = [outcome for each in judged for outcome in each.failed]
+    if not failed:
+        return
+    for outcome in failed:
+        console.warn(f"{outcome['variant']}: {outcome['gate']} failed: {outcome['evidence']}")
+    names = ", ".join(f"{outcome['variant']} ({outcome['gate']})" for outcome in failed)
+    missing = "; the archive was not written" if archive else ""
+    raise GateFailed(
+        f"{output} was written and is marked as failed: {names}{missing}", f"read {output / 'export.md'}"
+    )

@@ -1,0 +1,138 @@
+"""A written file, judged: every gate, and the figures that manifest and report keep."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.exporting import gates, graph
+from edgeft.exporting.gates.agreement import cosine, same_answer
+from edgeft.exporting.gates.artifact import Artifact
+from edgeft.exporting.gates.coverage import FLOAT_KERNELS, INTEGER_KERNELS, Product, products
+from edgeft.exporting.gates.size import stored_bytes
+from edgeft.exporting.variants import Made
+from edgeft.tasks.task import Task
+
+Figure = TypeVar("Figure")
+# A constant smaller than this is not worth a line when it is stored twice.
+_NOTABLE_BYTES = 4096
+# Moves and bookkeeping; anything else that is no integer kernel computes in float.
+_NO_COMPUTATION = frozenset(
+    {
+        "QuantizeLinear", "DequantizeLinear", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Shape",
+        "Gather", "GatherND", "Concat", "Slice", "Split", "Expand", "Cast", "Range", "Constant", "ConstantOfShape",
+        "Where", "And", "Or", "Not", "Equal", "Less", "Greater", "GreaterOrEqual", "LessOrEqual", "Identity", "Pad",
+        "MaxPool", "NhwcMaxPool", "ReorderInput", "ReorderOutput", "Min", "Max",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is known of one file.
+
+    gates         outcomes as the manifest keeps them
+    parity        agreement and accuracy on the trial samples; what could not be computed is absent
+    products      every product of matrices in the graph that runs
+    grids         product name -> (type of its data, of its weight, of its bias) in the file
+    float_kernels other operators that compute in float: type -> how many
+    copied_bytes  constants stored more than once
+    """
+
+    name: str
+    made: Made
+    artifact: Artifact
+    gates: list[dict[str, Any]]
+    bytes: int
+    parity: dict[str, Any] = field(default_factory=dict)
+    products: list[Product] = field(default_factory=list)
+    grids: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    float_kernels: Counter[str] = field(default_factory=Counter)
+    copied_bytes: int = 0
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        return [each for each in self.gates if not each["passed"]]
+
+
+def judge(name: str, made: Made, artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> Judged:
+    """Run the gates on a file and gather its figures. A file that cannot run has failed gates and few figures."""
+    outcomes = gates.run_all(artifact, made.gates)
+    return Judged(
+        name,
+        made,
+        artifact,
+        outcomes,
+        stored_bytes(artifact),
+        _attempt(lambda: _parity(artifact, task, labels), {}),
+        _attempt(lambda: products(artifact), []),
+        _attempt(lambda: _grids(artifact), {}),
+        _attempt(lambda: _float_kernels(artifact), Counter()),
+        _attempt(lambda: _copied_bytes(artifact), 0),
+    )
+
+
+def _attempt(compute: Callable[[], Figure], otherwise: Figure) -> Figure:
+    """A figure, or nothing for a file onnxruntime cannot run: the gates have said why."""
+    try:
+        return compute()
+    except Exception:  # onnxruntime's errors have no common base
+        return otherwise
+
+
+def _parity(artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> dict[str, Any]:
+    stages = {"torch": artifact.expected, "file": artifact.plain, "optimized": artifact.optimized}
+    found: dict[str, Any] = {"samples": len(labels)}
+    if not all(np.isfinite(logits).all() for logits in stages.values()):
+        return found
+    names = [str(index) for index in range(artifact.expected.shape[1])]
+    scores = {stage: task.score(task.decode(logits), labels, names).value for stage, logits in stages.items()}
+    for title, one, other in (("torch", "torch", "file"), ("optimizer", "file", "optimized")):
+        found[f"{title}_same_answer"] = float(same_answer(stages[one], stages[other]).mean())
+        found[f"{title}_cosine"] = cosine(stages[one], stages[other])
+    return {**found, task.metric: {stage: float(value) for stage, value in scores.items()}}
+
+
+def _grids(artifact: Artifact) -> dict[str, tuple[str, str, str]]:
+    return {str(node.name): _types(node) for node in graph.nodes(artifact.model, *graph.PRODUCTS)}
+
+
+def _types(node: Any) -> tuple[str, str, str]:
+    data, weight = graph.dequantize_of(node.inputs[0]), graph.producer_of(node.inputs[1], "DequantizeLinear")
+    slot = graph.bias_slot(node)
+    bias = graph.stored_weight(slot[0].inputs[slot[1]]) if slot is not None else None
+    return _type(data), _type(weight), _type(bias) if slot is not None else "none"
+
+
+def _type(source: Any) -> str:
+    """Type of the integers behind a DequantizeLinear, with "per channel" where it has many scales."""
+    if source is None:
+        return "float32"
+    grid = graph.grid(source)
+    stored = graph.array(source.inputs[0])
+    kind = str(stored.dtype if stored is not None else grid.zero_point.dtype if grid is not None else "integer")
+    return f"{kind} per channel" if grid is not None and grid.axis is not None and kind != "int32" else kind
+
+
+def _float_kernels(artifact: Artifact) -> Counter[str]:
+    counts = Counter(node.op_type for node in artifact.optimized_model.graph)
+    quiet = _NO_COMPUTATION | INTEGER_KERNELS | FLOAT_KERNELS
+    return Counter({kind: n for kind, n in counts.items() if kind not in quiet and not kind.startswith("QLinear")})
+
+
+def _copied_bytes(artifact: Artifact) -> int:
+    seen: set[bytes] = set()
+    copied = 0
+    for value in artifact.model.graph.initializers.values():
+        if value.const_value is None or value.const_value.nbytes < _NOTABLE_BYTES:
+            continue
+        content = value.const_value.tobytes()
+        if content in seen:
+            copied += len(content)
+        seen.add(content)
+    return copied

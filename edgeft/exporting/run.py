@@ -1,0 +1,68 @@
+"""`edgeft export`: RUN/ -> graphs -> passes -> files -> gates -> BUNDLE/.
+
+Every file is judged after it is written, by what onnxruntime does with it. The bundle stands even when a gate fails:
+it is marked, and the command ends with exit code 3.
+"""
+
+from __future__ import annotations
+
+from edgeft import console, files
+from edgeft.bundle import Bundle, pack
+from edgeft.exporting import acts
+from edgeft.exporting.ceilings import choose_versions
+from edgeft.exporting.document import manifest
+from edgeft.exporting.report import write_report
+from edgeft.exporting.samples import encode, held_out
+from edgeft.exporting.sources import Sources
+from edgeft.exporting.variants import Maker
+from edgeft.runfolder import Run
+from edgeft.specs import ExportSpec
+from edgeft.tasks import TASKS
+
+REPORT = "export.md"
+
+
+def export(spec: ExportSpec) -> Bundle | None:
+    """Write the bundle `spec` asks for and return it; None after --dry-run.
+
+    Raises what edgeft.errors lists. GateFailed comes last, when everything else is written.
+    """
+    run = Run.open(spec.run)
+    profile = acts.find_profile(spec.profile, run)
+    trained, stored = acts.find_schemes(run, profile, spec.variants)
+    versions = choose_versions(stored, spec.opset, profile)
+    acts.refuse_place(spec.output, spec.run)
+    task = TASKS.load(run.task)
+    original_is = acts.original_is(run)
+    if spec.dry_run:
+        for line in acts.plan_lines(run, profile, stored, versions, spec.variants, spec.output):
+            console.result(line)
+        return None
+
+    encoder = task.encoder(run.preprocessing, run.path)
+    examples = held_out(run, spec.samples)
+    trial = encode(encoder, examples, int(run.document["seed"]))
+    output = task.output_spec(len(run.labels))
+    sources = Sources(run, task.auto_model, encoder.inputs, trial.example())
+    maker = Maker(sources, trial, output, versions, original_is, trained, stored, acts.trained_state(run))
+
+    with files.whole_folder(spec.output) as folder:
+        judged = [
+            acts.make_and_judge(name, maker, folder, task, trial)
+            for name in console.track(spec.variants, "exporting", unit="models")
+        ]
+        acts.carry_tokenizer(run, folder)
+        carried = acts.carry_examples(folder, examples, run.labels)
+        scheme = stored.name if stored is not None else "float32"
+        document = manifest(
+            run, profile, scheme, encoder.inputs, output, versions, judged, carried, original_is
+        )
+        files.write_text(folder / REPORT, write_report(document, judged))
+        Bundle.write_manifest(folder, document)
+
+    for line in acts.summary_lines(judged, spec.output):
+        console.say(line)
+    acts.raise_failed(judged, spec.output, spec.archive)
+    if spec.archive:
+        console.say(f"packed as {pack(spec.output)}")
+    return Bundle.open(spec.output)

@@ -1,0 +1,74 @@
+"""The held-out examples: those the bundle carries, and those the files are tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgeft import console
+from edgeft.data.dataset import Example
+from edgeft.exporting.sessions import Batch
+from edgeft.runfolder import Run
+from edgeft.tasks.task import Encoder
+
+# How many samples the gates run on: one in 200 may differ and not fail them.
+TRIED = 256
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Encoded samples in batches; texts are padded to the longest of their batch. `labels` [n], `ids` one a row."""
+
+    batches: tuple[Batch, ...]
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+
+    def tensors(self) -> list[dict[str, Tensor]]:
+        return [{name: torch.from_numpy(content) for name, content in batch.items()} for batch in self.batches]
+
+    def example(self) -> dict[str, Tensor]:
+        """Two rows: what a graph with a free batch is captured with."""
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(np.resize(content, (2, *content.shape[1:]))))
+            for name, content in self.batches[0].items()
+        }
+
+
+def held_out(run: Run, n: int | None) -> list[Example]:
+    """The test examples, or a seeded choice of `n` of them in their order."""
+    return _some(run.examples("test"), n, int(run.document["seed"]))
+
+
+def _some(examples: Sequence[Example], n: int | None, seed: int) -> list[Example]:
+    if n is None or n >= len(examples):
+        return list(examples)
+    chosen = np.random.default_rng([seed, 2]).permutation(len(examples))[:n]
+    return [examples[index] for index in sorted(chosen)]
+
+
+def encode(encoder: Encoder, examples: Sequence[Example], seed: int) -> Trial:
+    """Up to TRIED of `examples`, encoded as the device will encode them."""
+    chosen = _some(examples, TRIED, seed)
+    starts = range(0, len(chosen), _BATCH)
+    batches = [
+        encoder([example.content for example in chosen[start : start + _BATCH]])
+        for start in console.track(starts, "encoding samples", unit="batches")
+    ]
+    labels = np.array([example.label for example in chosen], np.int64)
+    return Trial(tuple(batches), tuple(example.id for example in chosen), labels)
+
+
+@torch.no_grad()
+def torch_answers(model: nn.Module, trial: Trial) -> NDArray[np.float32]:
+    """Logits [n, labels] of a torch model that takes named tensors."""
+    found = []
+    for tensors in trial.tensors():
+        output = model(**tensors)
+        found.append(getattr(output, "logits", output).float().numpy())
+    return np.concatenate(found)

@@ -1,0 +1,100 @@
+"""The models of a bundle: how each one is made from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeft.exporting import gates, passes, predict
+from edgeft.exporting.ceilings import Versions
+from edgeft.exporting.gates import Gate
+from edgeft.exporting.samples import Trial, torch_answers
+from edgeft.exporting.sources import Sources
+from edgeft.exporting.trace import trace
+from edgeft.scheme import Scheme
+from edgeft.tasks.task import TensorSpec
+
+INTEGER = ("int8-ptq", "int8")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A graph ready to be written, and what it must be.
+
+    expected         logits [n, labels] of the torch model it was made from, on the trial samples
+    predicted_bytes  size of its numbers
+    float_nodes      name -> why the engine left it float
+    changes          places each pass changed
+    """
+
+    graph: ir.Model
+    title: str
+    scheme: str
+    expected: NDArray[np.float32]
+    predicted_bytes: int
+    gates: Sequence[Gate]
+    float_nodes: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes variants from the models of one run.
+
+    trained_scheme  grids the run was trained for, stored_scheme those of the target: the same numbers
+    trained         name of the state the variant int8 is made of
+    """
+
+    sources: Sources
+    trial: Trial
+    output: TensorSpec
+    versions: Versions
+    original_title: str
+    trained_scheme: Scheme | None = None
+    stored_scheme: Scheme | None = None
+    trained: str = "trained"
+
+    def make(self, name: str) -> Made:
+        makers: dict[str, Callable[[], Made]] = {
+            "original": lambda: self._float(self.sources.original(), self.original_title),
+            "float32": lambda: self._float(
+                self.sources.float_graph(), "the fine-tuned model in float, BatchNorm folded"
+            ),
+            "int8-ptq": lambda: self._integer("calibrated", "calibrated on training samples, not trained"),
+            "int8": lambda: self._integer(self.trained, self._int8_title()),
+        }
+        return makers[name]()
+
+    def _int8_title(self) -> str:
+        if self.trained == "trained":
+            return "trained quantization-aware"
+        return "calibrated: no quantization-aware epoch was trained"
+
+    def _float(self, model: nn.Module, title: str) -> Made:
+        expected = torch_answers(model, self.trial)
+        graph = self._trace(model)
+        changes = passes.run(graph, passes.float_pipeline(self.versions.opset, self.versions.ir_version))
+        return Made(
+            graph, title, "float32", expected, predict.float_bytes(model), gates.float_gates(), changes=changes
+        )
+
+    def _integer(self, state: str, title: str) -> Made:
+        assert self.trained_scheme is not None and self.stored_scheme is not None
+        model = self.sources.quantized(state, self.trained_scheme)
+        expected = torch_answers(model, self.trial)
+        predicted = predict.integer_bytes(model)
+        model.set_mode("export")
+        graph = self._trace(model)
+        pipeline = passes.integer_pipeline(self.stored_scheme, self.versions.opset, self.versions.ir_version)
+        changes = passes.run(graph, pipeline)
+        left = dict(model.float_nodes)
+        judged = gates.integer_gates(pipeline)
+        return Made(graph, title, self.stored_scheme.name, expected, predicted, judged, left, changes)
+
+    def _trace(self, model: nn.Module) -> ir.Model:
+        return trace(model, self.sources.inputs, self.output, self.sources.example, self.versions.opset)
