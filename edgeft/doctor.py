@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def _ina3221(tree: Tree) -> list[Finding]:
 
 
 def _pi5_pmic(tree: Tree) -> list[Finding]:
-    if "Raspberry Pi 5" not in (machine.board_model(tree.root) or ""):
+    if not re.search(r"Raspberry Pi (5|Compute Module 5)", machine.board_model(tree.root) or ""):
         return []
     if shutil.which("vcgencmd") is None:
         return [Finding("energy: pi5-pmic", "vcgencmd is not installed", "sudo apt install raspi-utils")]

@@ -139,8 +139,8 @@ def _check(place: Path, document: Mapping[str, Any]) -> None:
     for name in _REQUIRED:
         if not document.get(name):
             raise ProfileError(f"{place} lacks {name}", "see profiles/generic.toml for what a profile needs")
-    if document["scheme"] not in SCHEMES.names():
-        hint = did_you_mean(document["scheme"], SCHEMES.names())
+    if document["scheme"] not in _schemes():
+        hint = did_you_mean(document["scheme"], _schemes())
         raise ProfileError(f"{place} names a scheme {document['scheme']!r}", hint)
     tables: tuple[tuple[str, tuple[str, ...]], ...] = (("runtime", _RUNTIME), ("detect", _DETECT))
     for table, known in tables:
@@ -149,6 +149,12 @@ def _check(place: Path, document: Mapping[str, Any]) -> None:
                 raise ProfileError(f"{place} has a key {table}.{name}", did_you_mean(name, known))
     for name in ("board", "cpu_model"):
         _check_pattern(place, name, document.get("detect", {}).get(name, ""))
+
+
+@lru_cache(maxsize=1)
+def _schemes() -> tuple[str, ...]:
+    # Looked up once: asking for entry points reads the metadata of every installed package.
+    return tuple(SCHEMES.names())
 
 
 def _right(value: Any, kind: type[Any]) -> bool:
