@@ -16,13 +16,14 @@ from edgeft import files
 from edgeft.errors import FolderError, MachineError
 
 SUFFIX = ".edgeft.tar.gz"
+_LOCAL = "settings.json"  # paths of the machine it was made on; nothing on the device reads it
 _AGAIN = "copy the archive again, or make it again with edgeft export --archive"
 
 
 def pack(folder: Path, target: Path | None = None) -> Path:
     """Write `folder` into one archive (beside it, by default) and return its path.
 
-    Links are followed, so the archive holds real files; hidden files stay out. Equal folders give equal archives.
+    Links are followed, so the archive holds real files; hidden files and settings.json stay out. Equal folders give equal archives.
     """
     folder = Path(folder)
     target = Path(target) if target else folder.with_name(folder.name + SUFFIX)
@@ -46,7 +47,7 @@ def _write(folder: Path, file: IO[bytes]) -> None:
     ):
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            if path.is_file() and str(name) != _LOCAL and not any(part.startswith(".") for part in name.parts):
                 entry = archive.gettarinfo(str(path), arcname=f"{folder.resolve().name}/{name.as_posix()}")
                 entry.uid = entry.gid = entry.mtime = 0
                 entry.uname = entry.gname = ""

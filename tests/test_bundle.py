@@ -195,6 +195,7 @@ def test_pack_and_unpack_give_the_same_bundle(folder: Path, tmp_path: Path) -> N
     packed = pack(folder)
     assert packed.name == folder.name + ".edgeft.tar.gz"
     (folder / "eval/.hidden").write_text("not packed")
+    (folder / "settings.json").write_text("not packed")
     assert pack(folder, tmp_path / "again.edgeft.tar.gz").read_bytes() == packed.read_bytes()
     target = unpack(packed, tmp_path / "elsewhere")
     assert Bundle.open(target).sha256 == Bundle.open(folder).sha256
