@@ -71,14 +71,19 @@ def test_device_modules_import_without_the_heavy_packages() -> None:
     modules = [
         ".".join(("edgeft", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in DEVICE_FILES
-        if path.name != "__main__.py" and not (path.parent.name == "report" and "html" in path.name)
+        if path.name != "__main__.py"
     ]
     code = f"""
 import importlib, sys
 for name in {sorted(HEAVY)!r}:
     sys.modules[name] = None
 for name in {modules!r}:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The extra "report" may be absent: then there are no plots, and no other part may miss it.
+        if error.name not in ("matplotlib", "jinja2") or not name.startswith("edgeft.report."):
+            raise
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
