@@ -1,7 +1,8 @@
 """splits.jsonl of a run: which example was in which split, so that a later step takes the same ones unsplit anew.
 
 One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}. Texts are stored
-whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
+whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their path
+inside the data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
 from __future__ import annotations
