@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from edgeft import machine
+from edgeft.sysfiles import Tree
 
 # Iterations of the clock-speed probe: a few milliseconds on a board.
 _PROBE_ITERATIONS = 100_000
@@ -38,70 +40,49 @@ class Snapshot:
     @staticmethod
     def take(root: Path = Path("/")) -> Snapshot:
         """Read it from the files of `root` (a test gives a made-up tree)."""
-        cpu = root / "sys/devices/system/cpu"
-        clocks = _numbers(cpu.glob("cpufreq/policy*/scaling_cur_freq"))
-        temperatures = _numbers((root / "sys/class/thermal").glob("thermal_zone*/temp"))
-        throttles = _numbers(cpu.glob("cpu*/thermal_throttle/*_throttle_count"))
+        tree = Tree(root)
+        clocks = _numbers(tree, "sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq")
+        throttles = _numbers(tree, "sys/devices/system/cpu/cpu*/thermal_throttle/*_throttle_count")
+        bits, load = machine.pi_throttled(root), tree.text("proc/loadavg")
         return Snapshot(
-            load_1min=_first_number(root / "proc/loadavg"),
+            load_1min=float(load.split()[0]) if load else None,
             mhz=sum(clocks) / len(clocks) / 1000 if clocks else None,
-            governors=tuple(sorted({_text(path) for path in cpu.glob("cpufreq/policy*/scaling_governor")} - {""})),
-            temperature_c=max(temperatures) / 1000 if temperatures else None,
-            throttle_count=int(sum(throttles)) if throttles else None,
-            pi_throttled=_pi_bits(root),
-            swapped_in_pages=_vmstat(root, "pswpin"),
-            on_battery=_on_battery(root),
+            governors=_governors(tree),
+            temperature_c=max(machine.temperatures_c(root).values(), default=None),
+            throttle_count=sum(throttles) if throttles else None,
+            pi_throttled=int(bits, 16) if bits else None,
+            swapped_in_pages=_swapped_in(tree),
+            on_battery=_on_battery(tree),
         )
 
     def as_json(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if value is not None and value != ()}
 
 
-def _text(path: Path) -> str:
-    # Sensors that are switched off answer EAGAIN or EIO: as good as absent.
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
+def _numbers(tree: Tree, pattern: str) -> list[int]:
+    return [value for path in tree.glob(pattern) if (value := tree.number(path)) is not None]
 
 
-def _first_number(path: Path) -> float | None:
-    try:
-        return float(_text(path).split()[0])
-    except (ValueError, IndexError):
-        return None
+def _governors(tree: Tree) -> tuple[str, ...]:
+    found = {tree.text(path) or "" for path in tree.glob("sys/devices/system/cpu/cpufreq/policy*/scaling_governor")}
+    return tuple(sorted(found - {""}))
 
 
-def _numbers(paths: Any) -> list[float]:
-    return [value for path in paths if (value := _first_number(path)) is not None]
-
-
-def _pi_bits(root: Path) -> int | None:
-    """Bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft temperature limit; 16-19 the same since boot."""
-    for pattern in ("soc:firmware/get_throttled", "firmware*/get_throttled", "*firmware*/get_throttled"):
-        for path in sorted((root / "sys/devices/platform").glob(f"soc*/{pattern}")):
-            try:
-                return int(_text(path), 16)
-            except ValueError:
-                continue
-    return None
-
-
-def _vmstat(root: Path, key: str) -> int | None:
-    for line in _text(root / "proc/vmstat").splitlines():
+def _swapped_in(tree: Tree) -> int | None:
+    for line in (tree.text("proc/vmstat") or "").splitlines():
         name, _, value = line.partition(" ")
-        if name == key:
+        if name == "pswpin":
             return int(value)
     return None
 
 
-def _on_battery(root: Path) -> bool | None:
+def _on_battery(tree: Tree) -> bool | None:
     states = [
-        _text(supply / "status")
-        for supply in (root / "sys/class/power_supply").glob("*")
-        if _text(supply / "type") == "Battery" and _text(supply / "scope") != "Device"
+        tree.text(supply / "status")
+        for supply in tree.glob("sys/class/power_supply/*")
+        if tree.text(supply / "type") == "Battery" and tree.text(supply / "scope") != "Device"
     ]
-    return any(state == "Discharging" for state in states) if states else None
+    return "Discharging" in states if states else None
 
 
 def probe_speed_s() -> float:
@@ -117,14 +98,7 @@ def probe_speed_s() -> float:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    for line in _text(root / "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def allowed_cpus() -> int:
-    """Cores this process may use (taskset, cpuset), not those of the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Memory that can be had without swapping; None where the kernel does not say."""
+    fields = Tree(root).fields("proc/meminfo")
+    text = fields.get("MemAvailable", "")
+    return int(text.split()[0]) * 1024 if text else None

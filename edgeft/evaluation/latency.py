@@ -23,6 +23,7 @@ from edgeft.evaluation.schedule import (
     WARM_CAP_S,
     WARM_RUNS,
     WARM_S,
+    WARM_STEP_S,
     BlockRule,
     block_rule,
     rounds,
@@ -139,9 +140,7 @@ def batches(model: Model, name: str, window: Window, batch: int) -> list[Feed]:
         return [feed_for(model, arrays, name) for _, arrays in window]
     arrays = [window[i % len(window)][1] for i in range(batch)]
     longest = {key: max(a[key].shape[1:] for a in arrays) for key in arrays[0]}
-    stacked = {
-        key: np.concatenate([_padded(a[key], shape) for a in arrays]) for key, shape in longest.items()
-    }
+    stacked = {key: np.concatenate([_padded(a[key], shape) for a in arrays]) for key, shape in longest.items()}
     return [feed_for(model, stacked, name)]
 
 
@@ -159,7 +158,9 @@ def _warm_up(shelf: Shelf, name: str, window: Window, series: Series, pace: Pace
     medians: list[float] = []
     start = tools.clock()
     while True:
-        times = time_queries(model.call, feeds, BlockRule(1, 1.0, WARM_CAP_S), Pace(), tools, first=series.warm_runs)
+        times = time_queries(
+            model.call, feeds, BlockRule(1, WARM_STEP_S, WARM_CAP_S), Pace(), tools, first=series.warm_runs
+        )
         medians.append(float(np.median(times)))
         series.warm_runs += len(times)
         series.warm_s = (tools.clock() - start) / 1e9

@@ -25,13 +25,13 @@ class Samples:
     """Held-out examples with their encoder.
 
     unreadable  position -> why, filled while examples are encoded; every variant is scored without these
-    vocabulary  token ids must lie in 0..vocabulary-1 (a negative id silently reads the embedding's last row)
+    lengths     position -> tokens, for texts
     """
 
     examples: Sequence[Example]
     encoder: Encoder
-    vocabulary: int | None = None
     unreadable: dict[int, str] = field(default_factory=dict)
+    lengths: dict[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -47,19 +47,31 @@ class Samples:
         except (OSError, ValueError, SyntaxError, EOFError, DataError) as error:
             self.unreadable[position] = error.what if isinstance(error, EdgeftError) else f"{example.id}: {error}"
             return None
-        self._check_ids(arrays, example)
+        first = next(iter(arrays.values()))
+        if first.ndim == 2:
+            self.lengths[position] = int(first.shape[1])
         return arrays
 
-    def _check_ids(self, arrays: Arrays, example: Example) -> None:
-        ids = arrays.get("input_ids")
-        if self.vocabulary is None or ids is None:
-            return
-        if ids.min() < 0 or ids.max() >= self.vocabulary:
-            raise DataError(
-                f"{example.id} has the token id {int(ids.min() if ids.min() < 0 else ids.max())}, and the model knows "
-                f"0 to {self.vocabulary - 1}: tokenizer and model do not belong together",
-                "export the run again",
-            )
+    def truncated(self) -> int:
+        """Texts cut to the tuned length, counted once each."""
+        return int(getattr(self.encoder, "truncated", 0))
+
+    def long_ones(self, count: int) -> list[Arrays]:
+        """Up to `count` readable examples, the longest texts first: what a peak of memory depends on."""
+        found: list[Arrays] = []
+        for position in sorted(range(len(self)), key=self._length, reverse=True):
+            arrays = self.encode(position)
+            if arrays is not None:
+                found.append(arrays)
+            if len(found) == count:
+                break
+        if not found:
+            raise DataError("not one held-out example of the bundle can be read", "export the run again")
+        return found
+
+    def _length(self, position: int) -> int:
+        content = self.examples[position].content
+        return len(content) if isinstance(content, str) else 0
 
     def stream(self) -> Iterator[tuple[int, Arrays]]:
         """(position, arrays) of every readable example, in order."""

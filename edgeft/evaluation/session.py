@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeft.errors import MachineError, ModelError
+from edgeft.errors import MachineError, ModelError, ProfileError, did_you_mean
+from edgeft.machine import allowed_cpus, default_threads, preferred_cpus
+from edgeft.profile import Profile
 
 Feed = Mapping[str, NDArray[Any]]
 
@@ -44,7 +48,8 @@ class Settings:
     threads      threads inside an operator
     spinning     idle threads burn CPU to answer sooner; off for paced runs (0.8 CPU seconds a second otherwise)
     graph_level  below "extended" every Quantize/Dequantize pair runs in float
-    entries      further session config entries by key
+    attributes   further attributes of onnxruntime.SessionOptions, from the profile
+    affinity     logical CPUs the process keeps to; empty = wherever it may run
     """
 
     provider: str = "CPUExecutionProvider"
@@ -52,16 +57,49 @@ class Settings:
     inter_threads: int = 1
     spinning: bool = True
     graph_level: str = "all"
-    memory_arena: bool = True
-    memory_pattern: bool = True
-    entries: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    affinity: tuple[int, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "entries": dict(self.entries)}
+        return {**asdict(self), "affinity": list(self.affinity)}
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> Settings:
-        return Settings(**document)
+        return Settings(**{**document, "affinity": tuple(document["affinity"])})
+
+
+def settings_for(profile: Profile, provider: str | None, threads: int | None, paced: bool) -> Settings:
+    """What the user asked for, else what the profile says. Raises ProfileError for a graph level there is not."""
+    attributes = dict(profile.session_options)
+    level = attributes.pop("graph_optimization_level", "all")
+    if level not in GRAPH_LEVELS:
+        raise ProfileError(
+            f"profile {profile.id}: graph_optimization_level = {level!r} is not right",
+            did_you_mean(level, GRAPH_LEVELS),
+        )
+    preferred = preferred_cpus(profile)
+    return Settings(
+        provider=provider or profile.providers[0],
+        threads=threads or default_threads(profile),
+        spinning=not paced,
+        graph_level=level,
+        attributes=attributes,
+        affinity=preferred if len(preferred) < allowed_cpus() else (),
+    )
+
+
+@contextmanager
+def kept_to(cpus: tuple[int, ...]) -> Iterator[None]:
+    """Keep this process to some CPUs while models are loaded and run: their threads inherit it. Empty = no change."""
+    if not cpus or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Model(Protocol):
@@ -72,9 +110,14 @@ class Model(Protocol):
     call         what is timed: takes a feed, returns the list of outputs
     """
 
-    inputs: Mapping[str, str]
-    fixed_batch: int | None
-    call: Callable[[Feed], Any]
+    @property
+    def inputs(self) -> Mapping[str, str]: ...
+
+    @property
+    def fixed_batch(self) -> int | None: ...
+
+    @property
+    def call(self) -> Callable[[Feed], Any]: ...
 
 
 class OrtModel:
@@ -82,7 +125,9 @@ class OrtModel:
 
     def __init__(self, session: Any, output: str) -> None:
         self.session = session
-        self.inputs = {entry.name: _DTYPES.get(entry.type, entry.type) for entry in session.get_inputs()}
+        self.inputs: dict[str, str] = {
+            entry.name: _DTYPES.get(entry.type, entry.type) for entry in session.get_inputs()
+        }
         first = session.get_inputs()[0].shape
         self.fixed_batch = int(first[0]) if first and isinstance(first[0], int) else None
         # A partial adds some 50 ns to a query; a Python method would add several times that to what is timed.
@@ -117,11 +162,13 @@ def _session_options(ort: Any, settings: Settings, profile_prefix: Path | None) 
     options.intra_op_num_threads = settings.threads
     options.inter_op_num_threads = settings.inter_threads
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVEL_NAMES[settings.graph_level])
-    options.enable_cpu_mem_arena = settings.memory_arena
-    options.enable_mem_pattern = settings.memory_pattern
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
-    for key, value in settings.entries.items():
-        options.add_session_config_entry(key, str(value))
+    for name, value in settings.attributes.items():
+        if not hasattr(options, name):
+            raise ProfileError(
+                f"onnxruntime's SessionOptions has no {name!r}", "correct session_options in the profile"
+            )
+        setattr(options, name, value)
     if profile_prefix is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile_prefix)
@@ -149,8 +196,7 @@ def load_error(name: str, message: str, version: str) -> ModelError:
     if found := _NO_KERNEL.search(message):
         return ModelError(
             f"onnxruntime {version} here has no kernel for {found[1]} in {name}",
-            "export again for this machine's profile: edgeft export RUN --profile NAME, "
-            "or install a newer onnxruntime",
+            "export again for this machine's profile: edgeft export RUN --profile NAME, or install a newer onnxruntime",
         )
     return ModelError(f"{name} does not load in onnxruntime {version}: {message}", "export the run again")
 

@@ -18,7 +18,10 @@ def whole_query(clock):
     return query
 
 
-def measure(models, clock, preset=TINY, pace=latency.Pace(), values=(1.0, 2.0, 3.0), capacity=None):
+AT_ONCE = latency.Pace()
+
+
+def measure(models, clock, preset=TINY, pace=AT_ONCE, values=(1.0, 2.0, 3.0), capacity=None):
     shelf = shelf_of(models, capacity)
     return latency.measure(shelf, windows_of(values), whole_query(clock), preset, pace, 0, clock.tools())
 
@@ -40,7 +43,9 @@ def test_the_seed_decides_who_is_first():
     assert firsts == {"a", "b"}
 
 
-@pytest.mark.parametrize("name,runs,seconds,cap", [("quick", 26, 2, 12), ("standard", 103, 6, 60), ("full", 52, 30, 90)])
+@pytest.mark.parametrize(
+    "name,runs,seconds,cap", [("quick", 26, 2, 12), ("standard", 103, 6, 60), ("full", 52, 30, 90)]
+)
 def test_block_rule_of_the_presets(name, runs, seconds, cap):
     # quick: 128 queries in 5 blocks; standard: 1,024 in 10, 60 s floor, 600 s cap; full: 20 blocks of 30 s
     assert schedule.block_rule(PRESETS[name]) == schedule.BlockRule(runs, seconds, cap)

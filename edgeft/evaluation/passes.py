@@ -1,0 +1,127 @@
+"""The passes of an evaluation, each with its progress shown: cold start and memory, accuracy, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgeft import console, machine
+from edgeft.errors import DataError
+from edgeft.evaluation import latency as timing
+from edgeft.evaluation import shelf as shelves
+from edgeft.evaluation import validity
+from edgeft.evaluation.accuracy import Answers, answer_all
+from edgeft.evaluation.conditions import Snapshot, available_bytes, probe_speed_s
+from edgeft.evaluation.latency import Pace, Series, Tools
+from edgeft.evaluation.plan import largest_batch
+from edgeft.evaluation.presets import Preset
+from edgeft.evaluation.probe import Probe, probe
+from edgeft.evaluation.samples import Samples
+from edgeft.evaluation.session import Model, Settings, feed_for, open_model, run_logits
+from edgeft.evaluation.shelf import Shelf
+from edgeft.tasks.task import Task
+
+# Examples a fresh process runs on: enough for its memory to reach its peak.
+_PROBE_EXAMPLES = 8
+_COOL_STEP_S, _COOL_WITHIN_C = 5.0, 2.0
+
+
+def cold(
+    paths: Mapping[str, Path], settings: Settings, output: str, samples: Samples, preset: Preset
+) -> dict[str, list[Probe]]:
+    """Every variant in fresh processes, before anything else has loaded it."""
+    feeds = samples.long_ones(_PROBE_EXAMPLES)
+    probes: dict[str, list[Probe]] = {name: [] for name in paths}
+    with console.bar("cold start and memory", preset.cold_starts * len(paths), "processes") as shown:
+        for _ in range(preset.cold_starts):
+            for name, path in paths.items():
+                probes[name].append(probe(path, settings, output, feeds))
+                shown.advance(variant=name)
+    return probes
+
+
+def opener(paths: Mapping[str, Path], settings: Settings, output: str) -> Callable[[str], Model]:
+    return lambda name: open_model(paths[name], settings, output)
+
+
+def capacity(paths: Mapping[str, Path]) -> int:
+    return shelves.capacity([path.stat().st_size for path in paths.values()])
+
+
+def accuracy(shelf: Shelf, samples: Samples, n_labels: int) -> tuple[Answers, int]:
+    """(answers, texts cut to the tuned length)."""
+    before = samples.truncated()
+    with console.bar("accuracy", len(samples) * len(shelf.names), "samples") as shown:
+        answers = answer_all(shelf, samples, n_labels, shown.advance)
+    return answers, (samples.truncated() - before) // len(shelf.groups())
+
+
+def settle_pace(scenario: str, pace: Pace, shelf: Shelf, samples: Samples, seed: int) -> Pace:
+    """For offline, the batch that fits here; else `pace` as it is."""
+    if scenario != "offline":
+        return pace
+    window = timing.next_window(samples.windows(seed))
+    return Pace(batch=largest_batch(shelf, window, available_bytes))
+
+
+def cool_down(start: Snapshot, preset: Preset, tools: Tools | None = None) -> None:
+    """Wait until the machine is as cool as at the start, or the preset's patience ends."""
+    tools = tools or Tools()
+    waited_s = 0.0
+    while waited_s < preset.cooldown_s and _warmer(start, tools.look()):
+        if waited_s == 0:
+            console.say(f"waiting for the machine to cool to its start temperature, at most {preset.cooldown_s:.0f} s")
+        tools.sleep(_COOL_STEP_S)
+        waited_s += _COOL_STEP_S
+
+
+def _warmer(start: Snapshot, now: Snapshot) -> bool:
+    if start.temperature_c is None or now.temperature_c is None:
+        return False
+    return now.temperature_c > start.temperature_c + _COOL_WITHIN_C
+
+
+def latency(
+    shelf: Shelf, samples: Samples, task: Task, preset: Preset, pace: Pace, seed: int
+) -> tuple[dict[str, Series], tuple[float, float]]:
+    """(blocks by variant, seconds of a fixed loop before and after)."""
+    before = probe_speed_s()
+    with console.bar("latency", preset.blocks * len(shelf.names), "blocks") as shown:
+        series = timing.measure(
+            shelf, samples.windows(seed), whole_query(samples, task), preset, pace, seed, Tools(),
+            lambda name: shown.advance(variant=name),
+        )  # fmt: skip
+    return series, (before, probe_speed_s())
+
+
+def whole_query(samples: Samples, task: Task) -> Callable[[Model, int], Any]:
+    """One query as a user has it: read, encode, run, decode."""
+
+    def query(model: Model, position: int) -> Any:
+        arrays = samples.encode(position)
+        if arrays is None:  # it was readable a moment ago
+            raise DataError(samples.unreadable[position], "copy the bundle again")
+        return task.decode(run_logits(model, feed_for(model, arrays, "the model"), 1, "the model"))
+
+    return query
+
+
+def flags(
+    document: Mapping[str, Any], start: Snapshot, settings: Settings, preset: Preset, samples: Samples, cut: int,
+    limit: int | None, series: Mapping[str, Series], probes: Mapping[str, list[Probe]], probe_s: tuple[float, float],
+) -> list[validity.Flag]:  # fmt: skip
+    """Everything that speaks against the result, the worst first."""
+    baseline = document["baseline"]
+    found = [*validity.before_flags(start, machine.allowed_cpus(), settings, preset)]
+    found += validity.machine_flags(series, probe_s)
+    for name, one in series.items():
+        speed = document["comparisons"].get(name, {}).get("latency", {})
+        scheme = str(document["variants"][name].get("scheme", "float32"))
+        found += validity.series_flags(name, one, preset)
+        found += validity.provider_flags(name, probes[name][0], settings)
+        found += validity.integer_flags(name, probes[name][0], scheme, speed.get("verdict"))
+        if name != baseline:
+            found += validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s())
+    found += validity.sample_flags(samples.unreadable, len(samples), cut, limit)
+    return sorted(found, key=lambda one: ("invalid", "warning", "note").index(one["severity"]))

@@ -1,0 +1,79 @@
+"""What an evaluation is going to do, decided and said before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from edgeft.bundle import Bundle
+from edgeft.errors import FolderError, UsageError, did_you_mean
+from edgeft.evaluation import presets
+from edgeft.evaluation.latency import Pace, Window, batches
+from edgeft.evaluation.session import Settings, run_logits
+from edgeft.evaluation.shelf import Shelf
+
+BASELINE = "original"
+# Offline batches are doubled up to this, as long as so much memory stays free.
+MAX_BATCH, RESERVE_BYTES = 64, 200_000_000
+
+
+def choose_variants(bundle: Bundle, asked: Sequence[str] | None) -> tuple[tuple[str, ...], str]:
+    """(variants in the bundle's order, baseline). The original always takes part: everything is compared with it.
+
+    A bundle without it is compared with its first variant. Raises UsageError for a variant that is not there.
+    """
+    there = list(bundle.variants)
+    if not there:
+        raise FolderError(f"{bundle.path} has no variants", "export the run again")
+    for name in asked or ():
+        if name not in there:
+            raise UsageError(f"{bundle.path} has no variant {name!r}", did_you_mean(name, there))
+    baseline = BASELINE if BASELINE in there else there[0]
+    wanted = set(asked or there) | {baseline}
+    return tuple(name for name in there if name in wanted), baseline
+
+
+def pace_of(scenario: str) -> Pace:
+    """single-stream and offline run at once, paced:MS every MS milliseconds."""
+    if scenario.startswith("paced:"):
+        return Pace(period_s=float(scenario.partition(":")[2]) / 1000)
+    return Pace()
+
+
+def minutes(preset: presets.Preset, variants: int) -> float:
+    """About how long the latency pass takes: blocks, end-to-end series, warm-up."""
+    block_s = max(preset.block_s, preset.min_s / preset.blocks)
+    return variants * (preset.blocks * block_s * 1.15 + 3) / 60
+
+
+def describe(
+    bundle: Bundle, names: Sequence[str], baseline: str, preset: presets.Preset, scenario: str, settings: Settings,
+    profile_id: str, n: int,
+) -> str:  # fmt: skip
+    return "\n".join(
+        [
+            f"bundle    {bundle.path} ({bundle.task}, {n} held-out examples)",
+            f"variants  {', '.join(names)}; baseline {baseline}"
+            + (f" = {bundle.original_is}" if baseline == BASELINE else ""),
+            f"runtime   {settings.provider}, {settings.threads} threads, profile {profile_id}",
+            f"latency   preset {preset.label}, {scenario}: {preset.blocks} alternating blocks each, "
+            f"about {minutes(preset, len(names)):.1g} minutes",
+        ]
+    )
+
+
+def largest_batch(shelf: Shelf, window: Window, available: Callable[[], int | None]) -> int:
+    """The largest power of two, at most MAX_BATCH, at which every variant runs and RESERVE_BYTES stay free."""
+    fixed = [model.fixed_batch for model in map(shelf.get, shelf.names) if model.fixed_batch is not None]
+    if fixed:
+        return min(fixed)
+    batch = 1
+    while batch < MAX_BATCH:
+        before = available()
+        for name in shelf.names:
+            model = shelf.get(name)
+            run_logits(model, batches(model, name, window, batch * 2)[0], batch * 2, name)
+        batch *= 2
+        after = available()
+        if before is None or after is None or after < RESERVE_BYTES + 2 * max(before - after, 0):
+            break
+    return batch

@@ -1,0 +1,185 @@
+"""What was measured, as the document result.json (edgeft-result/1). Absent figures are absent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeft import __version__
+from edgeft.bundle import Bundle
+from edgeft.evaluation import accuracy, percentile, stats
+from edgeft.evaluation.accuracy import Answers
+from edgeft.evaluation.claims import speed_verdict
+from edgeft.evaluation.latency import Block, Pace, Series
+from edgeft.evaluation.presets import Preset
+from edgeft.evaluation.probe import Probe
+from edgeft.evaluation.session import Settings
+from edgeft.files import sha256_text
+from edgeft.tasks.task import Scores
+
+SCHEMA = "edgeft-result/1"
+
+
+def header(preset: Preset, scenario: str, seed: int) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "edgeft": __version__,
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "preset": preset.name,
+        "preset_label": preset.label,
+        "scenario": scenario,
+        "seed": seed,
+    }
+
+
+def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[str, str]) -> dict[str, Any]:
+    import onnxruntime as ort
+
+    return {
+        **versions,
+        "onnxruntime": {"version": ort.__version__, **_build_info(ort)},
+        "eps_available": list(ort.get_available_providers()),
+        "ep_requested": settings.provider,
+        "nodes_by_provider": {name: dict(one.nodes_by_provider) for name, one in probes.items()},
+        "fallback": any(set(one.nodes_by_provider) - {settings.provider} for one in probes.values()),
+        "graph_opt_level": settings.graph_level,
+        "intra_threads": settings.threads,
+        "inter_threads": settings.inter_threads,
+        "execution_mode": "sequential",
+        "allow_spinning": settings.spinning,
+        "affinity": list(settings.affinity),
+        "session_options": dict(settings.attributes),
+        "io_binding": False,
+    }
+
+
+def _build_info(ort: Any) -> dict[str, str]:
+    return {"build_info": str(ort.get_build_info())} if hasattr(ort, "get_build_info") else {}
+
+
+def data(bundle: Bundle, answers: Answers, n_unreadable: int, seed: int, lengths: Sequence[int]) -> dict[str, Any]:
+    listed = bundle.document["eval"]
+    found: dict[str, Any] = {
+        "name": Path(bundle.path).name,
+        "split": listed.get("split", "test"),
+        "sha256": listed["sha256"],
+        "n": len(answers.positions),
+        "unreadable": n_unreadable,
+        "labels": list(bundle.labels),
+        "preprocessing_sha": sha256_text(repr(sorted(bundle.preprocessing.items()))),
+        "bundle_sha256": bundle.sha256,
+        "order_seed": seed,
+    }
+    if lengths:
+        found["sequence_length"] = {"min": min(lengths), "median": int(np.median(lengths)), "max": max(lengths)}
+    return found
+
+
+def variant(entry: Mapping[str, Any], scores: Scores, series: Series, probes: Sequence[Probe], preset: Preset,
+            pace: Pace, energy: Mapping[str, Any]) -> dict[str, Any]:  # fmt: skip
+    """One variant: what the bundle says of its file, and what was measured."""
+    first = probes[0]
+    known = {key: entry[key] for key in ("file", "sha256", "title", "scheme", "opset", "ir_version") if key in entry}
+    found = {
+        **known,
+        "size_bytes": entry["bytes"],
+        "nodes_by_provider": dict(first.nodes_by_provider),
+        "matrix_kernels": {"integer": first.integer_nodes, "float": first.float_nodes},
+        "accuracy": {
+            "metric": scores.metric,
+            "value": scores.value,
+            "n": scores.n,
+            "per_class": {label: dict(row) for label, row in scores.per_class.items()},
+            **scores.others,
+        },
+        "latency": latency(series, probes, preset, pace),
+        "energy": dict(energy),
+        "memory": memory(probes),
+    }
+    return found
+
+
+def memory(probes: Sequence[Probe]) -> dict[str, Any]:
+    """The highest of the fresh processes; absent where the system does not say."""
+    peaks = [one.peak_rss_bytes for one in probes if one.peak_rss_bytes is not None]
+    bases = [one.base_rss_bytes for one in probes if one.base_rss_bytes is not None]
+    found = {"peak_rss_bytes": max(peaks)} if peaks else {}
+    return {**found, "before_model_rss_bytes": max(bases)} if bases else found
+
+
+def latency(series: Series, probes: Sequence[Probe], preset: Preset, pace: Pace) -> dict[str, Any]:
+    """p50_s is the median; p90_s and above are early-stopping estimates, absent when n is too small."""
+    queries = series.queries_ns()
+    whole = series.end_to_end_ns()
+    found: dict[str, Any] = {
+        "warmup": {"runs": series.warm_runs, "s": series.warm_s, "stable": series.warm_stable},
+        "batch": pace.batch,
+        "p50_s": percentile.plain(queries, 0.5) / 1e9,
+        **_estimates(queries, preset.percentiles),
+        "mean_s": float(queries.mean()) / 1e9,
+        "n": len(queries),
+        "outliers": stats.outliers(queries),
+        "blocks": [block_record(block) for block in series.blocks],
+        "cold": {
+            "load_s": float(np.median([one.load_s for one in probes])),
+            "first_s": float(np.median([one.first_s for one in probes])),
+            "n": len(probes),
+        },
+        "end_to_end": {"p50_s": percentile.plain(whole, 0.5) / 1e9, **_estimates(whole, (0.9,)), "n": len(whole)},
+    }
+    if pace.batch > 1:
+        found["samples_per_s"] = pace.batch / found["p50_s"]
+    return found
+
+
+def _estimates(values: Any, shares: Sequence[float]) -> dict[str, float]:
+    found = {f"p{share * 100:g}_s": percentile.early_stopping(values, share) for share in shares}
+    return {name: value / 1e9 for name, value in found.items() if value is not None}
+
+
+def block_record(block: Block) -> dict[str, Any]:
+    return {
+        "order": block.order,
+        "t_start": block.start_s,
+        "n": len(block.queries_ns),
+        "p50_s": block.p50_s,
+        "p90_s": percentile.plain(block.queries_ns, 0.9) / 1e9,
+        "mean_s": float(block.queries_ns.mean()) / 1e9,
+        "before": block.before.as_json(),
+        "after": block.after.as_json(),
+    }
+
+
+def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answers, series: Mapping[str, Series],
+             n_labels: int, seed: int) -> dict[str, Any]:  # fmt: skip
+    """One variant against the baseline."""
+    closer = accuracy.compare(scored[baseline], scored[name], answers.labels, n_labels, seed)
+    closer |= accuracy.closeness(answers.logits[baseline], answers.logits[name])
+    worst = accuracy.worst_class(scored[baseline][1], scored[name][1])
+    if worst is not None:
+        closer["worst_class"] = worst
+    ratio = stats.paired_ratio(series[baseline].block_p50_s(), series[name].block_p50_s())
+    speed = {"speedup": ratio.point, "verdict": speed_verdict(ratio), "blocks": ratio.n}
+    if ratio.low is not None and ratio.high is not None:
+        speed["ci95"] = [ratio.low, ratio.high]
+    return {"accuracy": closer, "latency": speed}
+
+
+def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
+    """What samples.npz holds: raw nanoseconds by block, answers and scores by sample."""
+    found: dict[str, Any] = {"positions": answers.positions, "labels": answers.labels}
+    for name, one in series.items():
+        found[f"{name}/predicted"] = scored[name][0]
+        found[f"{name}/logits"] = answers.logits[name]
+        found[f"{name}/query_ns"] = one.queries_ns()
+        found[f"{name}/query_block"] = np.repeat(
+            [block.order for block in one.blocks], [len(block.queries_ns) for block in one.blocks]
+        )
+        found[f"{name}/end_to_end_ns"] = one.end_to_end_ns()
+    return found

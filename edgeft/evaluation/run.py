@@ -1,0 +1,95 @@
+"""The story of `edgeft eval`: what a bundle's variants are worth on this machine, against the original."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeft import console, files, machine
+from edgeft.budget import parse_budget
+from edgeft.bundle import Bundle
+from edgeft.errors import BudgetMissed
+from edgeft.evaluation import accuracy, claims, energy, limits, passes, plan, presets, record
+from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.result import DOCUMENT, SAMPLES, Result, write_samples
+from edgeft.evaluation.samples import Samples
+from edgeft.evaluation.session import kept_to, settings_for
+from edgeft.evaluation.shelf import Shelf
+from edgeft.profile import load_profile
+from edgeft.report import print_as, write_reports
+from edgeft.specs import EvalSpec
+from edgeft.tasks import TASKS
+from edgeft.tasks.eval_examples import read_examples
+
+
+def evaluate(spec: EvalSpec) -> Result | None:
+    """Measure every variant of `spec.bundle` here, write `spec.output`, and print the comparison.
+
+    Returns what was written; None for a dry run. Raises BudgetMissed after everything is written, and before that
+    what is wrong with bundle, machine or options (see edgeft.errors).
+    """
+    bundle = Bundle.open(spec.bundle)
+    profile = load_profile(spec.profile)
+    names, baseline = plan.choose_variants(bundle, spec.variants)
+    preset, pace = presets.preset(spec.preset), plan.pace_of(spec.scenario)
+    settings = settings_for(profile, spec.provider, spec.threads, paced=pace.period_s > 0)
+    no_energy = energy.why_not(spec.meter)
+    budget = parse_budget(spec.budget) if spec.budget else ()
+    limits.refuse_unmeasurable(budget, no_energy, preset.percentiles)
+    task = TASKS.load(bundle.task)
+    examples = read_examples(bundle.path, bundle.labels)[: spec.limit]
+    console.say(plan.describe(bundle, names, baseline, preset, spec.scenario, settings, profile.id, len(examples)))
+    if spec.dry_run:
+        return None
+
+    samples = Samples(examples, task.encoder(bundle.preprocessing, bundle.path))
+    paths = {name: bundle.file_of(name) for name in names}
+    output = bundle.document["outputs"][0]["name"]
+    start = Snapshot.take()
+    with kept_to(settings.affinity):
+        probes = passes.cold(paths, settings, output, samples, preset)
+        shelf = Shelf(passes.opener(paths, settings, output), names, passes.capacity(paths))
+        answers, cut = passes.accuracy(shelf, samples, len(bundle.labels))
+        pace = passes.settle_pace(spec.scenario, pace, shelf, samples, spec.seed)
+        passes.cool_down(start, preset)
+        series, probe_s = passes.latency(shelf, samples, task, preset, pace, spec.seed)
+        shelf.close()
+
+    scored = accuracy.score_all(task, answers, bundle.labels)
+    nothing = energy.not_measured(no_energy)
+    document: dict[str, Any] = {
+        **record.header(preset, spec.scenario, spec.seed),
+        "baseline": baseline,
+        "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
+        "system": {"profile_id": profile.id, **machine.describe_machine()},
+        "profile": {"id": profile.id, "title": profile.title},
+        "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
+        "data": record.data(bundle, answers, len(samples.unreadable), spec.seed, list(samples.lengths.values())),
+        "variants": {
+            name: record.variant(
+                bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace, nothing
+            )
+            for name in names
+        },
+        "comparisons": {
+            name: record.compared(baseline, name, scored, answers, series, len(bundle.labels), spec.seed)
+            for name in names
+            if name != baseline
+        },
+    }
+    flags = passes.flags(document, start, settings, preset, samples, cut, spec.limit, series, probes, probe_s)
+    document["validity"] = {"valid": all(flag["severity"] != "invalid" for flag in flags), "flags": flags}
+    document["budget"], winner = limits.check(budget, document) if budget else ([], None)
+    document |= {"winner": winner} if winner else {}
+    document["claims"] = claims.claims(document["comparisons"], baseline, flags)
+
+    with files.whole_folder(spec.output) as folder:
+        write_samples(folder / SAMPLES, record.arrays(answers, scored, series))
+        write_reports(Result(folder, document))
+        files.write_json(folder / DOCUMENT, document)
+    result = Result.open(spec.output)
+    console.result(print_as(spec.format, result))
+    console.say(f"written to {spec.output}: {DOCUMENT}, {SAMPLES}, report.md, report.html")
+    if budget and winner is None:
+        missed = "; ".join(limits.missed_text(line) for line in document["budget"] if not line["passed"])
+        raise BudgetMissed(f"no variant keeps the whole budget: {missed}", f"see {spec.output / 'report.md'}")
+    return result

@@ -1,0 +1,153 @@
+"""What speaks against a result, with the evidence, printed beside it.
+
+A flag: {"code", "severity": "invalid" | "warning" | "note", "evidence", "affects": "latency" | "accuracy" | "all"}.
+"invalid" means that claims about what it affects do not hold; they are printed as not valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edgeft.evaluation import stats
+from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.latency import Series
+from edgeft.evaluation.presets import Preset
+from edgeft.evaluation.probe import Probe
+from edgeft.evaluation.session import GRAPH_LEVELS, Settings
+
+Flag = dict[str, Any]
+
+# MLPerf-class checks and pyperf's: see each use for what it means.
+LOAD_A_CORE = 0.2
+DRIFT_RHO = 0.5
+NOISY_CV = 0.05
+CLOCK_DROP = 0.10
+PROBE_CHANGE = 0.05
+
+
+def flag(code: str, severity: str, evidence: str, affects: str = "latency") -> Flag:
+    return {"code": code, "severity": severity, "evidence": evidence, "affects": affects}
+
+
+def before_flags(start: Snapshot, cpus: int, settings: Settings, preset: Preset) -> Iterator[Flag]:
+    """What is known before anything is measured."""
+    if preset.name == "quick":
+        yield flag("quick", "note", "preset quick: not for publication")
+    if start.load_1min is not None and start.load_1min > LOAD_A_CORE * cpus:
+        yield flag(
+            "load", "warning", f"1-minute load average {start.load_1min:.2f} at the start, over "
+            f"{LOAD_A_CORE:g} x {cpus} CPUs: something else is running"
+        )  # fmt: skip
+    if start.governors and start.governors != ("performance",):
+        yield flag(
+            "governor", "note", f"CPU governor is {', '.join(start.governors)}, as deployed: compare with other "
+            "machines only under the same one"
+        )  # fmt: skip
+    if start.on_battery:
+        yield flag("battery", "warning", "running on battery: the machine may hold its clocks down")
+    if GRAPH_LEVELS.index(settings.graph_level) < GRAPH_LEVELS.index("extended"):
+        yield flag(
+            "graph_level", "warning", f"graph optimization is {settings.graph_level}: below extended every 8-bit "
+            "model runs in float", "all"
+        )  # fmt: skip
+
+
+def machine_flags(series: Mapping[str, Series], probes_s: tuple[float, float]) -> Iterator[Flag]:
+    """What the machine did during the latency pass; `probes_s` is the fixed loop before and after."""
+    blocks = sorted((block for one in series.values() for block in one.blocks), key=lambda block: block.order)
+    shots = [shot for block in blocks for shot in (block.before, block.after)]
+    yield from _throttling(shots)
+    yield from _clock_drop([shot.mhz for shot in (block.after for block in blocks) if shot.mhz is not None])
+    swapped = [shot.swapped_in_pages for shot in shots if shot.swapped_in_pages is not None]
+    if swapped and swapped[-1] > swapped[0]:
+        yield flag("swap", "warning", f"{swapped[-1] - swapped[0]} pages were read back from swap while timing")
+    change = probes_s[1] / probes_s[0] - 1
+    if abs(change) > PROBE_CHANGE:
+        word = "slower" if change > 0 else "faster"
+        yield flag("clock", "warning", f"a fixed loop ran {abs(change):.0%} {word} after the pass than before it")
+
+
+def _throttling(shots: Sequence[Snapshot]) -> Iterator[Flag]:
+    counts = [shot.throttle_count for shot in shots if shot.throttle_count is not None]
+    if counts and counts[-1] > counts[0]:
+        yield flag("throttled", "invalid", f"{counts[-1] - counts[0]} thermal throttle events while timing")
+    bits = 0
+    for shot in shots:
+        bits |= shot.pi_throttled or 0
+    if bits & 0b0001:
+        yield flag("under_voltage", "invalid", f"the board reports under-voltage (throttled=0x{bits:x})", "all")
+    if bits & 0b1110:
+        yield flag("throttled", "invalid", f"the board reports throttling (throttled=0x{bits:x})")
+
+
+def _clock_drop(mhz: Sequence[float]) -> Iterator[Flag]:
+    """Mean clock of the last quarter of the blocks against the first quarter."""
+    quarter = len(mhz) // 4
+    if quarter == 0:
+        return
+    first, last = sum(mhz[:quarter]) / quarter, sum(mhz[-quarter:]) / quarter
+    if last < first * (1 - CLOCK_DROP):
+        yield flag("clock_dropped", "invalid", f"CPU clocks fell from {first:.0f} to {last:.0f} MHz during the pass")
+
+
+def series_flags(name: str, one: Series, preset: Preset) -> Iterator[Flag]:
+    """What the blocks of one variant say."""
+    medians = one.block_p50_s()
+    spread = stats.coefficient_of_variation(medians)
+    if spread > NOISY_CV:
+        yield flag("noisy", "warning", f"{name}: block medians vary by {spread:.1%} (over {NOISY_CV:.0%})")
+    count = len(one.queries_ns())
+    if count < preset.min_queries:
+        evidence = f"{name}: {count} queries in {preset.cap_s:g} s, {preset.min_queries} asked"
+        yield flag("few_queries", "warning", evidence)
+    if not one.warm_stable:
+        yield flag("not_warm", "warning", f"{name}: warm-up had not settled after {one.warm_s:.0f} s")
+    if one.fixed_batch is not None and one.fixed_batch > 1:
+        yield flag("fixed_batch", "note", f"{name} is frozen to batch {one.fixed_batch}: a query fills it with copies")
+
+
+def drift_flag(name: str, baseline: Sequence[float], new: Sequence[float]) -> Iterator[Flag]:
+    """A ratio that walks with time: the variants do not see the same machine."""
+    rho = stats.spearman([b / n for b, n in zip(baseline, new, strict=True)])
+    ratio = stats.paired_ratio(baseline, new)
+    # With few blocks a rank correlation beyond 0.5 is common by chance; a walk within 1 % changes no claim.
+    wide = ratio.high is None or ratio.low is None or ratio.high / ratio.low > 1.02
+    if abs(rho) > DRIFT_RHO and wide:
+        yield flag("drift", "warning", f"{name}: the speed ratio walks with time (Spearman {rho:+.2f} over blocks)")
+
+
+def provider_flags(name: str, probe: Probe, settings: Settings) -> Iterator[Flag]:
+    """Registered is not ran: nodes are counted from a profiled run."""
+    asked, nodes = settings.provider, dict(probe.nodes_by_provider)
+    elsewhere = sum(n for provider, n in nodes.items() if provider != asked)
+    if not nodes.get(asked) and nodes:
+        yield flag("provider", "invalid", f"{name}: no node ran on {asked}, all on {', '.join(nodes)}")
+    elif elsewhere:
+        yield flag("fallback", "warning", f"{name}: {elsewhere} of {sum(nodes.values())} nodes did not run on {asked}")
+
+
+def integer_flags(name: str, probe: Probe, scheme: str, speed_verdict: str | None) -> Iterator[Flag]:
+    """An 8-bit variant that is slower, or that computes in float."""
+    if scheme in ("float32", "float16", "none"):
+        return
+    floats = ", ".join(f"{n} {kernel}" for kernel, n in sorted(probe.float_nodes.items())) or "none"
+    if speed_verdict == "slower":
+        evidence = f"{name} is slower than the baseline here; matrix kernels left in float: {floats}"
+        yield flag("slower", "warning", evidence)
+    if probe.nodes_by_kernel and probe.integer_nodes == 0 and probe.float_nodes:
+        evidence = f"{name} has 8-bit weights, and every matrix kernel ran in float: {floats}"
+        yield flag("runs_in_float", "invalid", evidence)
+
+
+def sample_flags(unreadable: Mapping[int, str], total: int, truncated: int, limit: int | None) -> Iterator[Flag]:
+    if unreadable:
+        shown = "; ".join(list(unreadable.values())[:3])
+        yield flag(
+            "unreadable", "warning", f"{len(unreadable)} of {total} samples could not be read and no variant was "
+            f"scored on them: {shown}", "accuracy"
+        )  # fmt: skip
+    if truncated:
+        yield flag("texts_cut", "note", f"{truncated} of {total} texts were cut to the tuned length", "accuracy")
+    if limit is not None:
+        yield flag("limit", "note", f"only the first {total} held-out samples were used (--limit)", "accuracy")

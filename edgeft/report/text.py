@@ -1,0 +1,65 @@
+"""The table for the terminal: 80 columns, ASCII, readable when redirected."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeft.evaluation.result import Result
+from edgeft.report import words
+from edgeft.report.words import Row
+
+WIDTH = 80
+_HEAD = ("variant", "accuracy", "p50 ms", "p90 ms", "speedup", "size MB", "peak MB")
+
+
+def render(result: Result) -> str:
+    document = result.document
+    parts = [
+        table(words.rows(document)),
+        _listed([("energy", words.energy_line(document))] if words.energy_line(document) else []),
+        _listed(words.conditions(document)),
+        _listed(words.details(document)),
+        _titled("claims", map(words.claim_line, document["claims"])),
+        _titled("flags" if document["validity"]["valid"] else "flags: NOT VALID", _flags(document)),
+        _titled("budget", words.budget_lines(document)),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _flags(document: Mapping[str, Any]) -> list[str]:
+    return [words.flag_line(flag) for flag in document["validity"]["flags"]]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Two lines a variant: figures, and below them the intervals against the baseline."""
+    cells: list[tuple[str, ...]] = [_HEAD]
+    for row in rows:
+        name = f"{row.name} !" if row.flagged else row.name
+        cells.append((name, f"{row.accuracy} {row.verdict}", row.p50, row.p90, row.speedup, row.size, row.memory))
+        if row.difference != words.ABSENT or row.speed_interval != words.ABSENT:
+            cells.append(("", row.difference, "", "", row.speed_interval, "", ""))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(_HEAD))]
+    lines = [_line(line, widths) for line in cells]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+    padded[:2] = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
+    return "  ".join(padded).rstrip()
+
+
+def _listed(pairs: Sequence[tuple[str, str]]) -> str:
+    width = max((len(name) for name, _ in pairs), default=0)
+    return "\n".join(_wrapped(text, f"{name:<{width}}  ", " " * (width + 2)) for name, text in pairs)
+
+
+def _titled(title: str, lines: Any) -> str:
+    body = [_wrapped(line, "- ", "  ") for line in lines]
+    return "\n".join([title, *body]) if body else ""
+
+
+def _wrapped(text: str, first: str, rest: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)

@@ -1,0 +1,162 @@
+"""Figures as a person reads them. Every format takes its words from here, so that they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = "-"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant in words; ABSENT where there is no figure."""
+
+    name: str
+    flagged: bool
+    accuracy: str
+    verdict: str
+    difference: str
+    agreement: str
+    p50: str
+    p90: str
+    speedup: str
+    speed_interval: str
+    energy: str
+    size: str
+    memory: str
+
+
+def rows(document: Mapping[str, Any]) -> list[Row]:
+    return [_row(name, variant, document) for name, variant in document["variants"].items()]
+
+
+def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> Row:
+    baseline = name == document["baseline"]
+    comparison = document["comparisons"].get(name, {})
+    accuracy, latency = comparison.get("accuracy", {}), comparison.get("latency", {})
+    times = variant["latency"]
+    return Row(
+        name=name,
+        flagged=any(flag["evidence"].startswith(f"{name}:") or flag["evidence"].startswith(f"{name} ")
+                    for flag in document["validity"]["flags"] if flag["severity"] != "note"),
+        accuracy=percent(variant["accuracy"]["value"]),
+        verdict="baseline" if baseline else accuracy.get("verdict", ABSENT),
+        difference=f"{points(accuracy['diff'])} {interval_points(accuracy['ci95'])}" if accuracy else ABSENT,
+        agreement=percent(accuracy["agreement"]) if accuracy else ABSENT,
+        p50=milliseconds(times.get("p50_s")),
+        p90=milliseconds(times.get("p90_s")),
+        speedup="baseline" if baseline else f"{latency['speedup']:.2f}x" if latency else ABSENT,
+        speed_interval="[{:.2f}, {:.2f}]".format(*latency["ci95"]) if "ci95" in latency else ABSENT,
+        energy=energy(variant["energy"]),
+        size=megabytes(variant.get("size_bytes")),
+        memory=megabytes(variant["memory"].get("peak_rss_bytes")),
+    )  # fmt: skip
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
+def interval_points(bounds: list[float]) -> str:
+    return f"[{100 * bounds[0]:+.2f}, {100 * bounds[1]:+.2f}]"
+
+
+def milliseconds(value: float | None) -> str:
+    """Three significant digits."""
+    if value is None:
+        return ABSENT
+    return f"{1000 * value:.{_decimals(1000 * value)}f}"
+
+
+def megabytes(value: float | None) -> str:
+    return ABSENT if value is None else f"{value / 1e6:.{_decimals(value / 1e6)}f}"
+
+
+def _decimals(value: float) -> int:
+    return 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
+
+
+def energy(entry: Mapping[str, Any]) -> str:
+    if "gross_j" not in entry:
+        return ABSENT
+    return f"{1000 * entry['gross_j']:.3g} mJ ({entry['status']}, {entry['coverage']})"
+
+
+def energy_line(document: Mapping[str, Any]) -> str:
+    """Why there is no energy figure; empty when there is one."""
+    reasons = {entry["energy"].get("reason", "") for entry in document["variants"].values()
+               if entry["energy"]["status"] == "not_measured"}  # fmt: skip
+    return f"not measured: {'; '.join(sorted(reasons))}" if reasons else ""
+
+
+def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the figures hold under."""
+    system, runtime, data = document["system"], document["runtime"], document["data"]
+    board = system.get("board_model")
+    cpu = system.get("cpu_model") or ", ".join(system.get("cpu_parts", [])) or "unknown processor"
+    confined = ", ".join(str(system[key]) for key in ("virtualization", "container") if system.get(key))
+    skipped = f", {data['unreadable']} could not be read" if data.get("unreadable") else ""
+    found = [
+        ("machine", " / ".join(filter(None, [board, cpu])) + (f" ({confined})" if confined else "")),
+        ("int8 path", str(system.get("int8_path", ABSENT))),
+        ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {runtime['ep_requested']}, "
+                    f"{runtime['intra_threads']} threads, spinning {'on' if runtime['allow_spinning'] else 'off'}, "
+                    f"graph level {runtime['graph_opt_level']}"),
+        ("profile", f"{document['profile']['id']} ({document['profile']['title']})"),
+        ("protocol", f"preset {document['preset_label']}, {document['scenario']}, seed {document['seed']}"),
+        ("data", f"{data['n']} {data['split']} samples{skipped}"),
+        ("baseline", f"{document['baseline']}: {document['baseline_is']}"),
+        ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}"),
+    ]  # fmt: skip
+    return found
+
+
+def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Per variant, what does not fit into a table."""
+    found = []
+    for name, variant in document["variants"].items():
+        times, kernels = variant["latency"], variant["matrix_kernels"]
+        whole, cold = times["end_to_end"], times["cold"]
+        floats = ", ".join(f"{n} {kernel}" for kernel, n in kernels["float"].items())
+        providers = ", ".join(f"{n} on {provider}" for provider, n in variant["nodes_by_provider"].items())
+        text = (
+            f"{times['n']} queries in {len(times['blocks'])} blocks; end to end p50 {milliseconds(whole['p50_s'])} ms; "
+            f"cold: load {milliseconds(cold['load_s'])} ms, first query {milliseconds(cold['first_s'])} ms; "
+            f"nodes: {providers}; matrix kernels: {kernels['integer']} integer"
+            + (f", float: {floats}" if floats else "")
+        )
+        worst = document["comparisons"].get(name, {}).get("accuracy", {}).get("worst_class")
+        if worst:
+            text += f"; worst class {worst['label']}: recall {points(-worst['recall_drop'])} points, n {worst['n']}"
+        agreement = document["comparisons"].get(name, {}).get("accuracy", {}).get("agreement")
+        if agreement is not None:
+            text += f"; same answer as {document['baseline']} on {percent(agreement)}"
+        found.append((name, text))
+    return found
+
+
+def budget_lines(document: Mapping[str, Any]) -> list[str]:
+    from edgeft.evaluation.limits import spelled
+
+    lines = []
+    for line in document.get("budget", []):
+        value = spelled(line["text"], line["value"]) if "value" in line else "not measured"
+        lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {value}")
+    if lines:
+        winner = document.get("winner")
+        lines.append(f"winner: {winner}" if winner else "no variant keeps the whole budget")
+    return lines
+
+
+def claim_line(claim: Mapping[str, Any]) -> str:
+    return f"{'' if claim['valid'] else 'NOT VALID: '}{claim['text']} ({claim['basis']})"
+
+
+def flag_line(flag: Mapping[str, Any]) -> str:
+    return f"{flag['severity']}: {flag['evidence']} [{flag['code']}]"
