@@ -11,6 +11,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint
 
 demo: $(STAMP)
+	$(BIN)/python examples/digits.py
 	$(BIN)/edgeft run --recipe examples/digits.toml
 
 test: $(STAMP)
