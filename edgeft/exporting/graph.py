@@ -178,6 +178,14 @@ def product_scale(node: ir.Node) -> Array | None:
     return of_data.scale.astype(np.float32).reshape(()) * of_weight.scale.astype(np.float32)
 
 
+def forget_types(model: ir.Model) -> None:
+    """Drop what was once inferred about inner tensors: passes change it, and the file does not need it."""
+    for node in model.graph:
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape, value.type = None, None
+
+
 def quantized_pairs(model: ir.Model) -> Iterator[ir.Node]:
     """Every QuantizeLinear and DequantizeLinear."""
     yield from nodes(model, "QuantizeLinear", "DequantizeLinear")

@@ -15,7 +15,8 @@ Rows = Sequence[Sequence[str]]
 def write_report(document: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     """Markdown, written to be read by a person."""
     parts = [_head(document, judged), _files(judged), _checks(judged), _accuracy(document, judged)]
-    parts += [_products(each) for each in judged if each.made.scheme != "float32"]
+    integer = [each for each in judged if each.made.scheme != "float32"]
+    parts += [_products(each, integer[:index]) for index, each in enumerate(integer)]
     parts.append(_warnings(judged))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -94,7 +95,10 @@ def _accuracy(document: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     return "\n\n".join(parts)
 
 
-def _products(each: Judged) -> str:
+def _products(each: Judged, before: Sequence[Judged]) -> str:
+    same = next((other.name for other in before if other.products == each.products and other.grids == each.grids), "")
+    if same:
+        return f"## What {each.name} computes in\n\nThe same as {same}, node by node."
     kinds = Counter((p.op, p.kernel, *each.grids.get(p.name, ("?", "?", "?"))) for p in each.products)
     summary = [[*kind, str(count)] for kind, count in kinds.items()]
     parts = [

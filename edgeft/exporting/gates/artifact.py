@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx_ir.passes.common import ShapeInferencePass
 
 from edgeft.exporting import sessions
 from edgeft.tasks.task import TensorSpec
@@ -42,8 +44,12 @@ class Artifact:
 
     @cached_property
     def model(self) -> ir.Model:
-        """The graph as written."""
-        return ir.load(self.path)
+        """The graph as written, with the shapes that can be inferred (some contracts speak of ranks)."""
+        model = ir.load(self.path)
+        # Where inference stops (microsoft/onnxruntime#10484) the ranks stay unknown, and nothing else depends on it.
+        with contextlib.suppress(Exception):
+            ShapeInferencePass(strict_mode=False)(model)
+        return model
 
     @cached_property
     def plain_session(self) -> ort.InferenceSession:

@@ -8,8 +8,10 @@ from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.form import external
 from edgeft.exporting.gates.gate import Outcome
 
-# A node or a small constant with its names takes about this much in the file.
+# A node or a constant with its names takes at most about this much beside its numbers.
 _BYTES_A_RECORD = 400
+# Scalar scales, zero points and shapes, which no prediction counts.
+_BYTES_A_CONSTANT = 16
 _SLACK = 0.02
 
 
@@ -21,23 +23,24 @@ def stored_bytes(artifact: Artifact) -> int:
 
 @dataclass(frozen=True)
 class Size:
-    """Not larger than predicted, two percent and the names of nodes and constants aside.
+    """The numbers take what their dtypes predict, within two percent, and names and nodes take little.
 
-    For an integer file the largest constants stored in float are named: a weight that stayed float is what makes a
-    file too large.
+    When there is more, the largest constants stored in float are named: a weight that stayed float is what makes an
+    integer file too large.
     """
 
     name: str = "size"
 
     def run(self, artifact: Artifact) -> Outcome:
-        size, predicted = stored_bytes(artifact), artifact.predicted_bytes
+        size, predicted, graph = stored_bytes(artifact), artifact.predicted_bytes, artifact.model.graph
         if predicted is None:
             return Outcome(True, f"{size:,} bytes; nothing predicts it")
-        model = artifact.model.graph
-        records = _BYTES_A_RECORD * (len(model) + len(model.initializers))
-        passed = size <= predicted * (1 + _SLACK) + records
-        evidence = f"{size:,} bytes, predicted {predicted:,} and at most {records:,} for names"
-        return Outcome(passed, evidence, () if passed else _float_constants(artifact))
+        constants = [value.const_value for value in graph.initializers.values() if value.const_value is not None]
+        numbers = sum(constant.nbytes for constant in constants)
+        numbers_fit = numbers <= predicted * (1 + _SLACK) + _BYTES_A_CONSTANT * len(constants)
+        rest_fits = size - numbers <= _BYTES_A_RECORD * (len(graph) + len(constants))
+        evidence = f"{numbers:,} bytes of numbers, {predicted:,} predicted; {size - numbers:,} bytes of graph and names"
+        return Outcome(numbers_fit and rest_fits, evidence, () if numbers_fit else _float_constants(artifact))
 
 
 def _float_constants(artifact: Artifact) -> tuple[str, ...]:

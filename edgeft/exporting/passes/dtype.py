@@ -71,6 +71,8 @@ class StoreActivationsAs:
                 content = graph.array(constant)
                 assert content is not None
                 node.replace_input_with(0, graph.initializer(model, f"{constant.name}_{to}", _shift(content, to)))
+        if wrong:
+            graph.forget_types(model)
         return len(wrong)
 
     def broken(self, model: ir.Model) -> list[str]:

@@ -37,11 +37,10 @@ class GatherIntegers:
             inputs = [weight.inputs[0], node.inputs[1]]
             rows = graph.before(model, node, "Gather", inputs, f"{name}_codes", **graph.axis_of(node))
             self._join(model, node, weight, rows)
-            graph.replace(
-                model,
-                node.outputs[0],
-                graph.before(model, node, "DequantizeLinear", [rows, *weight.inputs[1:]], f"{name}_float"),
-            )
+            if node.outputs[0].uses() or node.outputs[0].is_graph_output():
+                inputs = [rows, *weight.inputs[1:]]
+                floats = graph.before(model, node, "DequantizeLinear", inputs, f"{name}_float")
+                graph.replace(model, node.outputs[0], floats)
             graph.drop(model, node)
             graph.drop(model, weight)
             done += 1

@@ -13,6 +13,8 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
+from edgeft.exporting import graph
+
 
 @dataclass(frozen=True)
 class Tidy:
@@ -36,10 +38,7 @@ class Tidy:
             ClearMetadataAndDocStringPass(),
         ):
             each(model)
-        for node in model.graph:
-            for value in node.outputs:
-                if not value.is_graph_output():
-                    value.shape, value.type = None, None
+        graph.forget_types(model)
         model.ir_version = self.ir_version
         model.producer_name, model.producer_version = "edgeft", ""
         model.graph.name = "model"
