@@ -54,8 +54,8 @@ def run(recipe: Any, **overrides: Any) -> Any:
     return story(read_recipe(recipe, overrides))
 
 
-def compare(*results: Any) -> Any:
-    """`edgeft compare`: results of several machines, bundles or dates side by side."""
-    from edgeft.evaluation.compare import compare as story
+def compare(*results: Any, format: str = "text") -> str:
+    """`edgeft compare`: a table of several results (folders, or what `evaluate` returned) side by side."""
+    from edgeft.report.compare import compare as story
 
-    return story([getattr(result, "path", result) for result in results])
+    return story([getattr(result, "path", result) for result in results], format)

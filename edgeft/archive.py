@@ -23,7 +23,8 @@ _AGAIN = "copy the archive again, or make it again with edgeft export --archive"
 def pack(folder: Path, target: Path | None = None) -> Path:
     """Write `folder` into one archive (beside it, by default) and return its path.
 
-    Links are followed, so the archive holds real files; hidden files and settings.json stay out. Equal folders give equal archives.
+    Links are followed, so the archive holds real files; hidden files and settings.json stay out. Equal folders give
+    equal archives.
     """
     folder = Path(folder)
     target = Path(target) if target else folder.with_name(folder.name + SUFFIX)

@@ -156,12 +156,13 @@ def _run(recipe: Path, settings: Sequence[str], dry_run: bool) -> None:
 
 @group.command("compare", short_help="Put results side by side.")
 @click.argument("results", nargs=-1, required=True, metavar="RESULT...")
+@click.option("--format", "form", default="text", metavar="text|markdown", help="What is printed. [default: text]")
 @_verbosity
-def _compare(results: Sequence[str]) -> None:
+def _compare(results: Sequence[str], form: str) -> None:
     """Put results of several machines, bundles or dates side by side."""
-    from edgeft.evaluation.compare import compare
+    from edgeft.report.compare import compare
 
-    console.result(str(compare([Path(result) for result in results])))
+    console.result(compare(results, form))
 
 
 @group.group("profiles", cls=_Group, short_help="Hardware profiles: list, show NAME, detect.")

@@ -221,3 +221,10 @@ def test_profiles_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0 and "Cortex-A76" in out
     code, out, _ = run(capsys, "profiles", "detect")
     assert code == 0 and "also considered:" in out
+
+
+def test_compare_needs_two_whole_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "compare", str(tmp_path))
+    assert code == 2 and "at least two" in err
+    code, _, err = run(capsys, "compare", str(tmp_path), str(tmp_path))
+    assert code == 1 and "result.json is missing" in err and err.count("\n") == 1
