@@ -37,9 +37,12 @@ def pillow() -> Any:
     """The package PIL, or a MachineError that says how to get it."""
     try:
         import PIL.Image
+        import PIL.ImageFile
         import PIL.ImageOps
     except ImportError as error:
         raise MachineError("reading images needs the module PIL, which is missing", "pip install Pillow") from error
+    # Some packages switch this on when imported; half a photograph would then be gray below and nobody told.
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False
     return PIL
 
 
@@ -127,6 +130,8 @@ def what_is(content: bytes, error: Exception | None = None) -> str:
         return "a JSON text"
     if content[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftypheif"):
         return "a HEIC photograph, which Pillow does not read (convert it to JPEG)"
+    if content[4:12] in (b"ftypavif", b"ftypavis"):
+        return "an AVIF image that this Pillow does not read (install Pillow 11.3 or later, or convert it to JPEG)"
     if content.startswith(b"%PDF"):
         return "a PDF"
     if not content.strip(b"\x00"):

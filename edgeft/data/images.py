@@ -48,9 +48,14 @@ def inspect_images(paths: Sequence[Path], names: Sequence[str], decode: bool) ->
         console.bar("checking images" if decode else "hashing images", len(paths), "images") as bar,
     ):
         found = []
-        for inspected in pool.map(_inspect, paths, names, [decode] * len(paths)):
-            found.append(inspected)
-            bar.advance()
+        try:
+            for inspected in pool.map(_inspect, paths, names, [decode] * len(paths)):
+                found.append(inspected)
+                bar.advance()
+        except BaseException:
+            # Ctrl-C: leaving the block waits for the threads, so what has not begun must not begin.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return found
 
 

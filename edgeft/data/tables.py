@@ -7,6 +7,7 @@ label is dropped, a text is kept as it is. An empty text or a missing label stop
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +43,22 @@ class TableReader:
     def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
         path = Path(data).expanduser()
         places = {ALL: path} if path.is_file() else _splits(path)
-        splits = {split: table_rows(read_table(p), text_column, label_column) for split, p in places.items()}
-        return Found("text", splits)
+        tables = {split: read_table(place) for split, place in places.items()}
+        splits = {split: table_rows(table, text_column, label_column) for split, table in tables.items()}
+        return Found("text", splits, _columns_used(tables.values(), text_column, label_column))
+
+
+def _columns_used(tables: Iterable[Table], text_column: str | None, label_column: str | None) -> list[str]:
+    """Which columns were taken, when the user did not say."""
+    if text_column and label_column:
+        return []
+    lines = []
+    for table in tables:
+        text, label = text_and_label(table.header, text_column, label_column, str(table.path))
+        lines.append(f"the text is column {table.header[text]!r} and the label column {table.header[label]!r}")
+    if len(set(lines)) == 1:
+        return lines[:1]
+    return [f"in {table.path.name} {line}" for table, line in zip(tables, lines, strict=True)]
 
 
 def tables_in(folder: Path) -> list[str]:

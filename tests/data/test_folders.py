@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeft.data import images
 from edgeft.data.read import read_dataset
 from edgeft.errors import DataError
 from tests.data.pictures import class_folders, picture, save, three_splits
@@ -159,6 +160,20 @@ def test_link_to_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "train/cat/gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     with pytest.raises(DataError, match=r"gone.jpg \(a link to a file that is not there\)"):
         read(tmp_path)
+
+
+def test_interrupt_does_not_wait_for_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def interrupted(path: Path, name: str, decode: bool) -> None:
+        begun.append(name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(images, "_inspect", interrupted)
+    monkeypatch.setattr(images, "_allowed_cpus", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        images.inspect_images([tmp_path] * 10_000, ["x"] * 10_000, decode=True)
+    assert len(begun) < 10_000
 
 
 def test_check_can_be_left_out(tmp_path: Path) -> None:

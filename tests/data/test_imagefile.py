@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from edgeft.data.imagefile import decode, open_rgb
 from edgeft.errors import DataError, MachineError
@@ -101,6 +101,12 @@ def test_truncated_by_two_bytes() -> None:  # D08
     decode(content, "x.jpg")
     with pytest.raises(DataError, match=r"x.jpg cannot be read: it is cut off or damaged"):
         decode(content[:-2], "x.jpg")
+
+
+def test_package_that_lets_truncated_images_pass(monkeypatch: pytest.MonkeyPatch) -> None:  # D08
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(DataError, match="cut off or damaged"):
+        decode(encoded(picture(width=90, height=60), "JPEG")[:-200], "x.jpg")
 
 
 def test_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

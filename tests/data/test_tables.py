@@ -157,6 +157,14 @@ def test_label_seen_in_test_only(tmp_path: Path) -> None:  # D04
         read(folder(tmp_path, train_csv=TWO, dev_csv=TWO, test_csv=b"text,label\nx,c\n"))
 
 
+def test_columns_taken_are_told(tmp_path: Path) -> None:
+    content = b"say,intent\nhi,a\nbye,b\n"
+    data = read(folder(tmp_path, train_csv=content, dev_csv=content, test_csv=content))
+    assert data.notices[1] == "the text is column 'say' and the label column 'intent'"
+    data = read(folder(tmp_path, test_csv=b"text,label\nhi,a\nbye,b\n"))
+    assert "in test.csv the text is column 'text' and the label column 'label'" in data.notices
+
+
 @pytest.mark.parametrize("header", ["Text,Label", "sentence,intent", "utterance,class", "anything,category"])
 def test_columns_found_by_usual_names(tmp_path: Path, header: str) -> None:
     assert pairs(write(tmp_path / "a.csv", f"{header}\nhi,a\n".encode())) == [("hi", "a")]
