@@ -82,6 +82,10 @@ class Run:
         """The record of the data: source, folder, fingerprint, split_rule, counts, notices."""
         return dict(self.document["data"])
 
+    def scores_of(self, state: str) -> dict[str, Any]:
+        """{"validation": {metric, value, n}, "test": {…}} of the "original", "float", "ptq" or "quantized" model."""
+        return dict(self.document["scores"][state])
+
     @property
     def original(self) -> Path:
         return self.path / "original"

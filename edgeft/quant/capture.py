@@ -80,7 +80,30 @@ def capture(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str
     trainable = {name: parameter.requires_grad for name, parameter in wrapped.named_parameters()}
     for name, parameter in graph.named_parameters():
         parameter.requires_grad_(trainable.get(name, True))
-    return drop_no_ops(graph)
+    return drop_no_ops(plain_forms(graph))
+
+
+def plain_forms(graph: fx.GraphModule) -> fx.GraphModule:
+    """Replace in-place calls (relu_, add_) by their plain forms: they would overwrite what a quantizer keeps for its
+    gradient. Who reads the overwritten tensor later reads the new one."""
+    passed: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        passed.add(node)
+        plain = _plain_form(node)
+        if plain is not None:
+            node.target = plain
+            node.args[0].replace_all_uses_with(node, delete_user_cb=lambda user: user not in passed)
+    graph.recompile()
+    return graph
+
+
+def _plain_form(node: fx.Node) -> Any:
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    name = node.target._schema.name.removeprefix("aten::")
+    if not name.endswith("_") or name.startswith("_"):
+        return None
+    return getattr(getattr(torch.ops.aten, name[:-1], None), node.target._overloadname, None)
 
 
 def _first_lines(error: Exception) -> str:

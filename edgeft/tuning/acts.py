@@ -133,7 +133,7 @@ def float_phase(
     with job.timed("float"):
         trained, frozen = floating.fine_tune(
             model, recipe, loss, judge, job.dataset.splits["train"], collate,
-            folder=job.folder, seed=job.seed, device=job.device,
+            folder=job.folder, seed=job.seed, device=job.device, fresh=fresh,
         )  # fmt: skip
         floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
     scores = judge.record(model, "float")

@@ -12,6 +12,7 @@ from torch import nn
 
 from edgeft import files
 from edgeft.data.dataset import Example
+from edgeft.tuning.architecture import under
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.checkpoints import saving
 from edgeft.tuning.freeze import frozen_tensors, hash_tensors, held_still, prove_unchanged
@@ -19,6 +20,8 @@ from edgeft.tuning.score import Judge
 from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
 
 PHASE = "float"
+# New layers have far to go, pretrained ones not: a rate that suits one is wrong for the other.
+NEW_LAYER_LR = 10
 
 
 def fine_tune(
@@ -32,9 +35,11 @@ def fine_tune(
     folder: Path,
     seed: int,
     device: torch.device,
+    fresh: tuple[str, ...] = (),
 ) -> tuple[Trained, list[dict[str, str]]]:
     """Train `model` in place. Returns how it went and the record of every frozen tensor, before and after.
 
+    fresh   modules with new weights: beside pretrained ones that learn too they take NEW_LAYER_LR times the rate
     Raises ModelError when a frozen tensor changed. With 0 epochs nothing is trained.
     """
     before = hash_tensors(frozen_tensors(model))
@@ -42,12 +47,26 @@ def fine_tune(
     if recipe.epochs > 0:
         with held_still(model):
             trained = train_phase(
-                PHASE, model, recipe, loss, judge, examples, collate, folder=folder, seed=seed, device=device
-            )
+                PHASE, model, recipe, loss, judge, examples, collate,
+                folder=folder, seed=seed, device=device, optimizer=optimizer_for(model, recipe, fresh),
+            )  # fmt: skip
     else:
         trained = Trained(float(judge.scores(model, "validation").value), 0.0, 0)
     model.eval()
     return trained, prove_unchanged(before, hash_tensors(frozen_tensors(model)))
+
+
+def optimizer_for(model: nn.Module, recipe: Recipe, fresh: tuple[str, ...]) -> torch.optim.AdamW:
+    """AdamW over what learns, and nothing else. Biases and norms take no weight decay (as in BERT's own recipe)."""
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    new = {name for name in learning if under(name, fresh)}
+    groups = []
+    faster = recipe.lr * (NEW_LAYER_LR if len(new) < len(learning) else 1)
+    for names, lr in ((set(learning) - new, recipe.lr), (new, faster)):
+        matrices = [p for name, p in learning.items() if name in names and p.dim() > 1]
+        vectors = [p for name, p in learning.items() if name in names and p.dim() <= 1]
+        groups += [{"params": matrices, "lr": lr}, {"params": vectors, "lr": lr, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, weight_decay=recipe.weight_decay)
 
 
 def save_float(model: Any, processor: Any, folder: Path, tokenizer: Path | None = None) -> None:

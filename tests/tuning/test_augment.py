@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+
+from edgeft.tuning.augment import _warp, augmentation
+
+
+def half_bright() -> np.ndarray:
+    """Left half -1, right half 1: a mirror image is easy to tell."""
+    image = np.full((3, 32, 32), -1, dtype=np.float32)
+    image[:, :, 16:] = 1
+    return image
+
+
+def views(kind: str, n: int = 40) -> list[np.ndarray]:
+    vary = augmentation(kind)
+    return [vary(half_bright(), np.random.default_rng(seed)) for seed in range(n)]
+
+
+def mirrored(view: np.ndarray) -> bool:
+    return bool(view[:, :, :8].mean() > view[:, :, -8:].mean())
+
+
+def test_none_is_none() -> None:
+    assert augmentation("none") is None
+
+
+def test_crop_never_mirrors_and_flip_does_about_half_the_time() -> None:
+    assert not any(mirrored(view) for view in views("crop"))
+    assert 10 <= sum(mirrored(view) for view in views("flip")) <= 30
+
+
+def test_shape_dtype_and_range_stay_sane() -> None:
+    for view in views("crop"):
+        assert view.shape == (3, 32, 32) and view.dtype == np.float32
+        assert -1.35 < view.min() < view.max() < 1.35  # 15 % brighter, 0.15 lifted
+
+
+def test_views_differ_by_seed_and_repeat_with_it() -> None:
+    first, second = views("crop", 2)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, views("crop", 1)[0])
+
+
+def test_all_channels_are_moved_alike() -> None:
+    view = views("crop", 1)[0]
+    np.testing.assert_array_equal(view[0], view[2])
+
+
+def test_the_identity_view_is_the_image() -> None:
+    channel = np.random.default_rng(0).normal(size=(20, 24)).astype(np.float32)
+    np.testing.assert_allclose(_warp(channel, (1, 0, 0, 0, 1, 0)), channel, atol=1e-5)
+
+
+def test_a_shift_repeats_the_border() -> None:
+    channel = np.arange(16, dtype=np.float32).reshape(1, 16).repeat(16, axis=0)
+    moved = _warp(channel, (1, 0, 2, 0, 1, 0))
+    np.testing.assert_allclose(moved[0], [*range(2, 16), 15, 15], atol=1e-4)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from edgeft.data.dataset import Example
+from edgeft.tuning.losses import class_weights, cross_entropy, distillation
+
+
+def logits_for(*probabilities: list[float]) -> torch.Tensor:
+    return torch.tensor(probabilities).log()
+
+
+def test_cross_entropy() -> None:
+    loss = cross_entropy()(logits_for([0.25, 0.75]), torch.tensor([1]), {})
+    assert loss.item() == pytest.approx(-math.log(0.75))
+
+
+def test_weights_count_a_class_more() -> None:
+    loss = cross_entropy(torch.tensor([3.0, 1.0]))
+    value = loss(logits_for([0.5, 0.5], [0.25, 0.75]), torch.tensor([0, 1]), {})
+    assert value.item() == pytest.approx((3 * math.log(2) - math.log(0.75)) / 4)
+
+
+def test_balanced_weights() -> None:
+    examples = [Example(str(n), "x", 0) for n in range(6)] + [Example("r", "x", 1), Example("s", "x", 1)]
+    assert class_weights("balanced", examples, 2).tolist() == pytest.approx([8 / 12, 8 / 4])
+    assert class_weights("none", examples, 2) is None
+
+
+class Teacher(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training and not torch.is_grad_enabled()
+        return x
+
+
+def test_distillation_is_kl_plus_a_share_of_the_labels_loss() -> None:
+    student, teacher = logits_for([0.5, 0.5]), logits_for([0.2, 0.8])
+    loss = distillation(Teacher())(student, torch.tensor([0]), {"x": teacher})
+    divergence = 0.2 * math.log(0.2 / 0.5) + 0.8 * math.log(0.8 / 0.5)
+    assert loss.item() == pytest.approx(divergence + 0.3 * math.log(2), rel=1e-5)
+
+
+def test_a_student_like_its_teacher_has_only_the_labels_loss() -> None:
+    same = logits_for([0.2, 0.8])
+    assert distillation(Teacher())(same, torch.tensor([1]), {"x": same}).item() == pytest.approx(
+        -0.3 * math.log(0.8), rel=1e-5
+    )

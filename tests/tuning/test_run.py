@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from edgeft.errors import FolderError, MachineError, ModelError, UsageError
+from edgeft.quant import store
+from edgeft.runfolder import Run
+from edgeft.tasks import TASKS
+from edgeft.tuning import acts, floating, qat
+from tests.tuning import small
+
+
+def text(tmp_path: Path) -> dict[str, Any]:
+    return {"model": str(small.save_bert(tmp_path / "bert")), "freeze": "none", "lr": 1e-3}
+
+
+def test_images_from_folder_to_run(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
+    model = small.save_timm(tmp_path / "m")
+    run = tune_on(small.image_dataset(tmp_path / "data"), model=str(model), epochs=2.0, augment="crop")
+    assert run.scores_of("float")["test"] == {"metric": "accuracy", "value": 1.0, "n": 12}
+    assert set(run.document["scores"]) == {"float", "ptq", "quantized"}
+    assert {file.name for file in run.path.iterdir()} == {
+        "tuned.json", "state.json", "splits.jsonl", "metrics.jsonl", "curves.png", "original", "float", "quantized",
+    }  # fmt: skip
+    frozen = {entry["name"]: entry for entry in run.document["frozen"]}
+    assert "timm_model.bn1.running_var" in frozen and "timm_model.fc.weight" not in frozen  # T03
+    assert all(entry["sha256_before"] == entry["sha256_after"] for entry in frozen.values())
+    assert run.preprocessing["height"] == 32
+    assert run.document["data"]["counts"]["test"] == {"blue": 6, "red": 6}
+    assert [example.label for example in run.examples("test")] == [0] * 6 + [1] * 6
+    assert "the classification head is made anew: 2 classes" in capsys.readouterr().out  # T04
+    again = transformers.AutoModelForImageClassification.from_pretrained(run.float_model)
+    assert again.config.id2label == {0: "blue", 1: "red"}
+    reference = json.loads((run.original / "reference.json").read_text())
+    assert reference["place"] == str(model) and len(reference["sha256"]) == 64
+
+
+def test_text_from_table_to_run(tune_on: Any, tmp_path: Path) -> None:
+    run = tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), epochs=6.0, qat_epochs=1.0)
+    assert run.task == "text-classification"
+    assert run.scores_of("float")["test"]["value"] > 0.9
+    assert run.scores_of("quantized")["test"]["value"] > 0.9
+    assert run.document["frozen"] == []
+    assert (run.path / "tokenizer.json").read_bytes() == (run.float_model / "tokenizer.json").read_bytes()  # T14
+    examples = run.examples("test")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run.float_model)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(run.float_model).eval()
+    with torch.no_grad():
+        inputs = tokenizer([example.content for example in examples], padding=True, return_tensors="pt")
+        predicted = model(**inputs).logits.argmax(-1).numpy()
+    right = np.mean(predicted == [example.label for example in examples])
+    assert right == run.scores_of("float")["test"]["value"]
+
+
+def test_plain_fine_tuning(tune_on: Any, tmp_path: Path) -> None:
+    run = tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), scheme="none")
+    assert set(run.document["scores"]) == {"float"}
+    assert (run.scheme_name, run.document["kept"]) == ("none", "float")
+    assert not run.quantized.exists()
+
+
+def test_a_model_that_knows_the_classes_is_scored_as_given(tune_on: Any, tmp_path: Path) -> None:
+    folder = small.save_timm(tmp_path / "m", labels=2)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": {"0": "red", "1": "blue"}, "label_names": ["red", "blue"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    dataset = small.image_dataset(tmp_path / "data")
+    run = tune_on(dataset, model=str(folder), scheme="none")
+    assert run.original_answers_task
+    kept = transformers.AutoModelForImageClassification.from_pretrained(run.original).eval()
+    assert kept.config.id2label == {0: "blue", 1: "red"}  # the data's order, not the checkpoint's
+    encoder = TASKS.load("image-classification").encoder(run.preprocessing, run.path)
+    test = run.examples("test")
+    with torch.no_grad():
+        pixels = torch.from_numpy(encoder([example.content for example in test])["pixel_values"])
+        predicted = kept(pixel_values=pixels).logits.argmax(-1).numpy()
+    right = float(np.mean(predicted == [example.label for example in test]))
+    assert run.scores_of("original")["test"]["value"] == right
+
+
+def test_the_worse_of_calibrated_and_trained_is_not_handed_out(
+    tune_on: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:  # Q02
+    real = qat.train_quantized
+
+    def ruin(quantized: Any, *args: Any, **rest: Any) -> Any:
+        outcome = real(quantized, *args, **rest)
+        with torch.no_grad():
+            for parameter in quantized.other_parameters():
+                parameter.zero_()
+        return type(outcome)(0.0, outcome.best_epoch, outcome.steps)
+
+    monkeypatch.setattr(qat, "train_quantized", ruin)
+    run = tune_on(small.image_dataset(tmp_path / "data"), model=str(small.save_timm(tmp_path / "m")))
+    said = capsys.readouterr()
+    assert "made the model worse, so the calibrated one is kept" in said.err
+    assert run.document["kept"] == "calibrated"
+    assert run.scores_of("quantized") == run.scores_of("ptq")
+    assert "ptq" in said.out and "quantized" in said.out and "float" in said.out
+    load = store.load_file
+    calibrated, trained = (load(run.quantized / f"{name}.safetensors") for name in ("calibrated", "trained"))
+    assert all(torch.equal(calibrated[name], trained[name]) for name in calibrated)
+
+
+def test_mixed_precision_stays_out_of_the_quantized_phase(
+    tune_on: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:  # Q05
+    from edgeft.tuning import trainer
+
+    seen = {}
+    real = trainer._arguments
+
+    def arguments(recipe: Any, steps: int, metric: str, folder: Path, *rest: Any) -> Any:
+        made = real(recipe, steps, metric, folder, *rest)
+        seen[folder.name] = made.bf16
+        return made
+
+    monkeypatch.setattr(trainer, "_arguments", arguments)
+    tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), precision="bf16")
+    assert seen == {"float": True, "quantized": False}
+    assert "the quantization-aware phase computes in fp32" in capsys.readouterr().out
+
+
+def test_fp16_needs_a_gpu(tune_on: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="fp16 needs a GPU"):
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), precision="fp16")
+    assert not (tmp_path / "run").exists()
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("act", ["prepare", "float_phase", "calibrate", "quantized_phase", "finish"])
+def test_a_run_killed_after_any_act_goes_on_to_the_same_end(
+    tune_on: Any, tmp_path: Path, monkeypatch: Any, act: str
+) -> None:  # T09
+    from edgeft.tuning import run as story
+
+    dataset = small.text_dataset(tmp_path / "data")
+    options = {**text(tmp_path), "epochs": 2.0, "freeze": "embeddings"}
+    whole = tune_on(dataset, **options, output=tmp_path / "whole")
+
+    def die(*_: Any, **__: Any) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(story if act == "finish" else acts, act, die)
+        with pytest.raises(Killed):
+            tune_on(dataset, **options, output=tmp_path / "killed")
+    with pytest.raises(FolderError, match="not finished; repeat its edgeft tune command with --resume"):
+        Run.open(tmp_path / "killed")
+    resumed = tune_on(dataset, **options, output=tmp_path / "killed", resume=True)
+    assert resumed.document["scores"] == whole.document["scores"]
+    assert resumed.document["frozen"] == whole.document["frozen"]
+    for file in ("float/model.safetensors", "quantized/trained.safetensors"):
+        first, second = (store.load_file(folder.path / file) for folder in (whole, resumed))
+        assert all(torch.equal(first[name], second[name]) for name in first), file
+
+
+def test_a_finished_run_is_not_done_again(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
+    dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
+    first = tune_on(dataset, **options, scheme="none")
+    before = (first.path / "tuned.json").read_bytes()
+    with pytest.raises(FolderError, match="already holds a run; add --resume"):
+        tune_on(dataset, **options, scheme="none")
+    assert tune_on(dataset, **options, scheme="none", resume=True).document == first.document
+    assert (first.path / "tuned.json").read_bytes() == before
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_going_on_with_other_settings_is_refused(tune_on: Any, tmp_path: Path) -> None:
+    dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
+    tune_on(dataset, **options, scheme="none")
+    with pytest.raises(FolderError, match=r"begun with epochs = 1.0, not 2.0"):
+        tune_on(dataset, **options, scheme="none", epochs=2.0, resume=True)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
+    dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
+    assert tune_on(dataset, **options, epochs=3.0, dry_run=True) is None
+    plan = capsys.readouterr().out
+    for said in ("train 48, validation 24, test 24", "parameters learn", "3 epochs, 18 steps of 8", "quantization:"):
+        assert said in plan
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_epochs_and_a_new_head_would_be_random(tune_on: Any, tmp_path: Path) -> None:  # T07
+    with pytest.raises(UsageError, match="random weights"):
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), epochs=0.0)
+
+
+def test_search_is_refused_not_ignored(tune_on: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--search is not built yet"):
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), search=5)
+
+
+def test_a_full_disk_leaves_what_was_complete(tune_on: Any, tmp_path: Path, monkeypatch: Any) -> None:  # C02
+    dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save", full)
+        with pytest.raises(MachineError, match="the disk is full; free some space and repeat with --resume"):
+            tune_on(dataset, **options)
+    assert (tmp_path / "run" / "float" / "model.safetensors").is_file()
+    assert not (tmp_path / "run" / "quantized").exists()
+    assert tune_on(dataset, **options, resume=True).scores_of("quantized")
+
+
+def test_the_same_seed_gives_the_same_run(tune_on: Any, tmp_path: Path) -> None:
+    dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
+    weights = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run = tune_on(dataset, **options, scheme="none", output=tmp_path / name, seed=seed)
+        weights.append(store.load_file(run.float_model / "model.safetensors")["classifier.weight"])
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_a_changed_frozen_tensor_ends_the_run(tune_on: Any, tmp_path: Path, monkeypatch: Any) -> None:  # T03
+    real = floating.train_phase
+
+    def tamper(phase: str, model: Any, *args: Any, **rest: Any) -> Any:
+        outcome = real(phase, model, *args, **rest)
+        with torch.no_grad():
+            model.bert.embeddings.word_embeddings.weight[0, 0] += 1
+        return outcome
+
+    monkeypatch.setattr(floating, "train_phase", tamper)
+    options = {**text(tmp_path), "freeze": "embeddings"}
+    with pytest.raises(ModelError, match=r"bert\.embeddings\.word_embeddings\.weight"):
+        tune_on(small.text_dataset(tmp_path / "data"), **options)
