@@ -71,7 +71,8 @@ class Walk:
             images = sorted(image for path in paths for image in self._images(path, set()))
             if not images:
                 raise DataError(
-                    f"the class folder {paths[0]} holds no images", "add images of that class or remove the folder"
+                    f"the class folder {paths[0]} holds no images{_holds(paths[0])}",
+                    "add images of that class or remove the folder",
                 )
             found += [(label, image) for image in images]
         return found
@@ -110,6 +111,12 @@ class Walk:
         if self._strays:
             lines.append(f"{self._strays} images that lie outside any class folder left out")
         return lines
+
+
+def _holds(folder: Path) -> str:
+    """What a folder without images has instead: " (but .wav files)"."""
+    suffixes = sorted({Path(entry.name).suffix or "other" for entry in entries_of(folder) if not is_system(entry.name)})
+    return f" (but {', '.join(suffixes[:3])} files)" if suffixes else ""
 
 
 def _layout(root: Path) -> dict[str, Path]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _REQUIRED = ("channels", "orientation", "background", "height", "width", "rescale", "mean", "std", "input")
 _ROUNDING = {"down": lambda margin: margin // 2, "half-even": lambda margin: round(margin / 2)}
+# A strip of 1 x 5,000 pixels resized to 256 on its short side has 330 million pixels, a gigabyte on a small board.
+_LARGEST_PIXELS = 1 << 25
 _CHANNELS = {"RGB": (0, 1, 2), "BGR": (2, 1, 0)}
 # Pillow's own numbers of its filters (PIL.Image.Resampling), so that the table needs no Pillow.
 RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
@@ -75,7 +77,11 @@ class ImageEncoder:
 
     def arrange(self, image: Image) -> NDArray[np.uint8]:
         """An RGB image resized and cropped: uint8 [height, width, 3]."""
-        image = self._resized(image)
+        size = self._target(image)
+        if self._crop is not None and size[0] * size[1] > _LARGEST_PIXELS:
+            image = self._window(image, size)
+        elif size != image.size:
+            image = image.resize(size, self._resample)
         if self._crop is not None:
             image = self._cropped(image, int(self._crop["height"]), int(self._crop["width"]))
         if image.size != (self._width, self._height):
@@ -93,14 +99,26 @@ class ImageEncoder:
         planes /= self._std
         return planes
 
-    def _resized(self, image: Image) -> Image:
+    def _target(self, image: Image) -> tuple[int, int]:
+        """(width, height) after resizing."""
         if self._resize is None:
-            return image
+            return image.size
         if self._resize["rule"] == "exact":
-            size = (int(self._resize["width"]), int(self._resize["height"]))
-        else:
-            size = _shortest_edge(image.width, image.height, int(self._resize["size"]))
-        return image if size == image.size else image.resize(size, self._resample)
+            return int(self._resize["width"]), int(self._resize["height"])
+        return _shortest_edge(image.width, image.height, int(self._resize["size"]))
+
+    def _window(self, image: Image, size: tuple[int, int]) -> Image:
+        """What the crop will keep of `image` resized to `size`, without making all of it."""
+        across = self._kept(size[0], int((self._crop or {})["width"]))
+        down = self._kept(size[1], int((self._crop or {})["height"]))
+        x, y = image.width / size[0], image.height / size[1]
+        box = (across[0] * x, down[0] * y, across[1] * x, down[1] * y)
+        return image.resize((across[1] - across[0], down[1] - down[0]), self._resample, box=box)
+
+    def _kept(self, side: int, crop: int) -> tuple[int, int]:
+        """First and last + 1 pixel of a side that the crop keeps; all of a side that is shorter."""
+        first = self._rounding(side - crop) if side > crop else 0
+        return first, min(side, first + crop)
 
     def _cropped(self, image: Image, height: int, width: int) -> Image:
         """The middle of the image; one that is smaller is first laid in the middle of a black sheet."""

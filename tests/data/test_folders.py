@@ -91,7 +91,10 @@ def test_numbered_folders_keep_their_names_in_number_order(tmp_path: Path) -> No
 def test_empty_class_folder(tmp_path: Path, split: str) -> None:  # D06
     three_splits(tmp_path)
     (tmp_path / split / "fox").mkdir()
-    with pytest.raises(DataError, match=f"{split}/fox holds no images"):
+    with pytest.raises(DataError, match=f"{split}/fox holds no images; add"):
+        read(tmp_path)
+    (tmp_path / split / "fox/bark.wav").write_bytes(b"RIFF")
+    with pytest.raises(DataError, match=rf"{split}/fox holds no images \(but .wav files\)"):
         read(tmp_path)
 
 

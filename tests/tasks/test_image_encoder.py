@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from edgeft.errors import FolderError
-from edgeft.tasks import TASKS
+from edgeft.tasks import TASKS, image_encoder
 from edgeft.tasks.image_encoder import ImageEncoder
 
 PLAIN: dict[str, Any] = {
@@ -82,6 +82,45 @@ def test_shorter_side_keeps_the_aspect(tmp_path: Path, size: tuple[int, int], re
     path = saved(tmp_path / "a.png", columns(size[0], size[1]) % 256)
     expected = Image.open(path).resize(resized, Image.Resampling.BILINEAR)
     assert (encoder.pixels(path) == np.asarray(expected)).all()
+
+
+@pytest.mark.parametrize("size", [(301, 203), (203, 301), (40, 1), (30, 200)])
+@pytest.mark.parametrize("crop", [20, 28])
+def test_very_long_images_are_resized_where_they_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], crop: int
+) -> None:
+    how = {
+        **PLAIN,
+        "resize": {"rule": "shortest_edge", "size": 24},
+        "resample": "bicubic",
+        "crop": {"height": crop, "width": crop},
+        "height": crop,
+        "width": crop,
+    }
+    path = saved(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)))
+    whole = ImageEncoder(how).pixels(path).astype(int)
+    monkeypatch.setattr(image_encoder, "_LARGEST_PIXELS", 0)
+    assert np.abs(ImageEncoder(how).pixels(path) - whole).max() <= 1
+
+
+def test_strip_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    resize = Image.Image.resize
+
+    def counting(image: Image.Image, size: tuple[int, int], *rest: Any, **options: Any) -> Image.Image:
+        made.append(size[0] * size[1])
+        return resize(image, size, *rest, **options)
+
+    path = saved(tmp_path / "a.png", np.full((1, 50_000, 3), (255, 51, 0)))
+    monkeypatch.setattr(Image.Image, "resize", counting)
+    how = {
+        **PLAIN,
+        "resize": {"rule": "shortest_edge", "size": 64},
+        "resample": "bicubic",
+        "crop": {"height": 4, "width": 4},
+    }
+    assert (ImageEncoder(how).pixels(path) == (255, 51, 0)).all()
+    assert made == [16]
 
 
 @pytest.mark.parametrize("name", ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"])
