@@ -55,7 +55,11 @@ def check(limits: Sequence[Limit], document: Mapping[str, Any]) -> tuple[list[di
     names = list(document["variants"])
     held = {name: [_holds(limit, name, document) for limit in limits] for name in names}
     full = [name for name in names if all(held[name])]
-    best = min(full or names, key=lambda name: (held[name].count(False), *_cost(name, document)))
+    # When all miss, the reader wants to know how near the compressed variants came, not the baseline.
+    nearest = sorted(
+        names, key=lambda name: (held[name].count(False), name == document["baseline"], _cost(name, document))
+    )
+    best = min(full, key=lambda name: _cost(name, document)) if full else nearest[0]
     lines = []
     for i, limit in enumerate(limits):
         by_variant = {name: _entry(held[name][i], value_of(limit, name, document)) for name in names}
