@@ -48,14 +48,10 @@ def inspect_images(paths: Sequence[Path], names: Sequence[str], decode: bool) ->
         console.bar("checking images" if decode else "hashing images", len(paths), "images") as bar,
     ):
         found = []
-        try:
-            for inspected in pool.map(_inspect, paths, names, [decode] * len(paths)):
-                found.append(inspected)
-                bar.advance()
-        except BaseException:
-            # Ctrl-C: leaving the block waits for the threads, so what has not begun must not begin.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        # An interrupt ends the loop, and pool.map then cancels what has not begun: Ctrl-C waits for no more files.
+        for inspected in pool.map(_inspect, paths, names, [decode] * len(paths)):
+            found.append(inspected)
+            bar.advance()
     return found
 
 
