@@ -48,7 +48,7 @@ def pair(source: str, target: str, scale: str, zero: str, **attributes: Any) -> 
 
 
 def linear(
-    weight: Any = None, bias: Any = None, w_scale: Any = None, x_scale: Any = np.float32(0.5), op: str = "Gemm"
+    weight: Any = None, bias: Any = None, w_scale: Any = None, x_scale: Any = None, op: str = "Gemm"
 ) -> ir.Model:
     """x -> Q/DQ -> Gemm(x, DQ(Q(w)) [4, 3], b) -> logits, as the exporter writes it (before any pass).
 
@@ -56,6 +56,7 @@ def linear(
     """
     weight = np.arange(12, dtype=np.float32).reshape(4, 3) - 6 if weight is None else weight
     bias = np.array([1, -2, 3], np.float32) if bias is None else bias
+    x_scale = np.float32(0.5) if x_scale is None else x_scale
     w_scale = np.array([0.25, 0.5, 1.0], np.float32) if w_scale is None else w_scale
     nodes = [*pair("x", "x_dq", "x_scale", "x_zero"), *pair("w", "w_dq", "w_scale", "w_zero", axis=1)]
     if op == "Gemm":
