@@ -41,17 +41,27 @@ def answer_all(shelf: Shelf, samples: Samples, n_labels: int, tick: Callable[[],
     """
     logits = {name: np.full((len(samples), n_labels), np.nan, np.float32) for name in shelf.names}
     for group in shelf.groups():
-        models = {name: shelf.get(name) for name in group}
-        for position, arrays in samples.stream():
-            for name, model in models.items():
-                logits[name][position] = run_logits(model, feed_for(model, arrays, name), 1, name)[0]
-                tick()
-        del models
+        _answer(shelf, group, samples, logits, tick)
     good = np.array([i for i in range(len(samples)) if i not in samples.unreadable], dtype=np.int64)
     if len(good) == 0:
         raise DataError("not one held-out example of the bundle can be read", "export the run again")
     labels = np.array([samples.examples[i].label for i in good], dtype=np.int64)
     return Answers(good, labels, {name: values[good] for name, values in logits.items()})
+
+
+def _answer(
+    shelf: Shelf,
+    group: tuple[str, ...],
+    samples: Samples,
+    logits: Mapping[str, NDArray[np.float32]],
+    tick: Callable[[], None],
+) -> None:
+    """Fill the rows of the variants in `group`; a function of its own, so that no model outlives it by a name."""
+    models = {name: shelf.get(name) for name in group}
+    for position, arrays in samples.stream():
+        for name, model in models.items():
+            logits[name][position] = run_logits(model, feed_for(model, arrays, name), 1, name)[0]
+            tick()
 
 
 def score_all(task: Task, answers: Answers, names: tuple[str, ...]) -> dict[str, tuple[NDArray[np.int64], Scores]]:

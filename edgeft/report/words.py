@@ -47,8 +47,8 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
         agreement=percent(accuracy["agreement"]) if accuracy else ABSENT,
         p50=milliseconds(times.get("p50_s")),
         p90=milliseconds(times.get("p90_s")),
-        speedup="baseline" if baseline else f"{latency['speedup']:.2f}x" if latency else ABSENT,
-        speed_interval="[{:.2f}, {:.2f}]".format(*latency["ci95"]) if "ci95" in latency else ABSENT,
+        speedup="baseline" if baseline else f"{ratio(latency['speedup'])}x" if latency else ABSENT,
+        speed_interval=f"[{', '.join(map(ratio, latency['ci95']))}]" if "ci95" in latency else ABSENT,
         energy=energy(variant["energy"]),
         size=megabytes(variant.get("size_bytes")),
         memory=megabytes(variant["memory"].get("peak_rss_bytes")),
@@ -60,11 +60,15 @@ def percent(value: float) -> str:
 
 
 def points(value: float) -> str:
-    return f"{100 * value:+.2f}"
+    return f"{100 * value:+.{1 if abs(value) >= 0.0995 else 2}f}"
 
 
 def interval_points(bounds: list[float]) -> str:
-    return f"[{100 * bounds[0]:+.2f}, {100 * bounds[1]:+.2f}]"
+    return f"[{points(bounds[0])}, {points(bounds[1])}]"
+
+
+def ratio(value: float) -> str:
+    return f"{value:.{0 if value >= 99.5 else 1 if value >= 9.95 else 2}f}"
 
 
 def milliseconds(value: float | None) -> str:

@@ -1,0 +1,265 @@
+"""Sessions, conditions, probes, samples, shelves and budgets, each alone."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from fakes import FakeClock, FakeModel
+
+from edgeft.budget import parse_budget
+from edgeft.data.dataset import Example
+from edgeft.errors import MachineError, ModelError, UsageError
+from edgeft.evaluation import conditions, energy, limits, passes, plan, probe, session, shelf
+from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.presets import PRESETS, preset
+from edgeft.evaluation.samples import Samples
+from edgeft.evaluation.session import Settings
+from edgeft.tasks.task import TensorSpec
+
+
+def write(root, files):
+    for name, content in files.items():
+        place = root / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+
+
+def test_snapshot_of_a_made_up_board(tmp_path):
+    cpu = "sys/devices/system/cpu"
+    write(
+        tmp_path,
+        {
+            "proc/loadavg": "0.52 0.58 0.59 1/389 12345\n",
+            f"{cpu}/cpufreq/policy0/scaling_cur_freq": "1800000\n",
+            f"{cpu}/cpufreq/policy4/scaling_cur_freq": "2400000\n",
+            f"{cpu}/cpufreq/policy0/scaling_governor": "ondemand\n",
+            f"{cpu}/cpu0/thermal_throttle/core_throttle_count": "3\n",
+            f"{cpu}/cpu0/thermal_throttle/package_throttle_count": "4\n",
+            "sys/class/thermal/thermal_zone0/temp": "48843\n",
+            "sys/class/thermal/thermal_zone0/type": "cpu\n",
+            "proc/vmstat": "pswpin 17\npswpout 3\n",
+            "sys/class/power_supply/BAT0/type": "Battery\n",
+            "sys/class/power_supply/BAT0/status": "Discharging\n",
+            "proc/meminfo": "MemTotal: 500000 kB\nMemAvailable: 300000 kB\n",
+        },
+    )
+    assert Snapshot.take(tmp_path) == Snapshot(0.52, 2100.0, ("ondemand",), 48.843, 7, None, 17, True)
+    assert conditions.available_bytes(tmp_path) == 300000 * 1024
+
+
+def test_what_an_empty_machine_does_not_say_is_absent(tmp_path):
+    assert Snapshot.take(tmp_path) == Snapshot()
+    assert Snapshot().as_json() == {}
+    assert conditions.available_bytes(tmp_path) is None
+
+
+def test_settings_survive_the_trip_to_a_child_process():
+    settings = Settings(threads=3, attributes={"enable_cpu_mem_arena": False}, affinity=(0, 2))
+    assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
+def test_affinity_is_put_back():
+    # R12
+    before = os.sched_getaffinity(0)
+    with session.kept_to((min(before),)):
+        assert os.sched_getaffinity(0) == {min(before)}
+    assert os.sched_getaffinity(0) == before
+
+
+def test_feeds_are_cast_and_only_what_the_model_has():
+    # E03: ids made as int32 by numpy on some boards
+    model = FakeModel(FakeClock(), lambda k: 0.1)
+    model.inputs = {"input_ids": "int64"}
+    arrays = {"input_ids": np.zeros((1, 4), np.int32), "token_type_ids": np.zeros((1, 4), np.int32)}
+    feed = session.feed_for(model, arrays, "int8")
+    assert list(feed) == ["input_ids"] and feed["input_ids"].dtype == np.int64
+    model.inputs = {"position_ids": "int64"}
+    with pytest.raises(ModelError, match="'position_ids'"):
+        session.feed_for(model, arrays, "int8")
+
+
+def test_a_fixed_batch_is_filled_with_copies():
+    # E01
+    model = FakeModel(FakeClock(), lambda k: 0.1)
+    model.fixed_batch = 3
+    feed = session.feed_for(model, {"pixel_values": np.array([[5.0]])}, "int8")
+    assert feed["pixel_values"].ravel().tolist() == [5.0, 5.0, 5.0]
+    with pytest.raises(ModelError, match="batches of 3"):
+        session.feed_for(model, {"pixel_values": np.zeros((4, 1))}, "int8")
+
+
+@pytest.mark.parametrize(
+    "message,expected",
+    [
+        ("Unsupported model IR version: 15, max supported IR version: 14", "IR version 15.* up to 14"),
+        (
+            "ONNX Runtime only *guarantees* support for models stamped with official released onnx opset versions. "
+            "Opset 27 is under development and support for this is limited. Current official support for domain "
+            "ai.onnx is till opset 26.",
+            "opset 27.* up to 26.*--opset 26",
+        ),
+        ("Could not find an implementation for ConvInteger(10) node with name 'a'", "no kernel for ConvInteger"),
+    ],
+)
+def test_load_errors_give_numbers_and_a_command(message, expected):
+    # R01, R09
+    assert session.load_error("int8.onnx", message, "1.17.0").what
+    with pytest.raises(ModelError, match=expected):
+        raise session.load_error("int8.onnx", message, "1.17.0")
+
+
+def test_nodes_are_counted_once_however_often_they_ran(tmp_path):
+    event = {"cat": "Node", "name": "conv_kernel_time", "args": {"provider": "CPUExecutionProvider", "node_index": "4"}}
+    event["args"]["op_name"] = "QLinearConv"
+    other = {"cat": "Node", "name": "pool_kernel_time", "args": {**event["args"], "node_index": "5", "op_name": "Pool"}}
+    place = tmp_path / "profile.json"
+    place.write_text(json.dumps([event, event, other, {"cat": "Session", "name": "model_run", "args": {}}]))
+    assert probe.count_nodes(place) == ({"CPUExecutionProvider": 2}, {"QLinearConv": 1, "Pool": 1})
+
+
+def test_a_fresh_process_reports_its_own_peak(bundle_path):
+    feed = {"pixel_values": np.zeros((1, 3, 8, 8), np.float32)}
+    ballast = np.ones(40_000_000)  # 320 MB here must not show there
+    found = probe.probe(bundle_path / "int8.onnx", Settings(), "logits", [feed])
+    assert ballast.nbytes > 300_000_000
+    if found.peak_rss_bytes is not None:
+        assert found.base_rss_bytes <= found.peak_rss_bytes < 250_000_000
+    assert found.integer_nodes == 1 and found.float_nodes == {}
+
+
+def test_a_process_that_dies_is_an_error_with_its_signal(bundle_path, monkeypatch):
+    class Killed:
+        returncode, stderr = -9, ""
+
+    monkeypatch.setattr(probe.subprocess, "run", lambda *given, **more: Killed())
+    with pytest.raises(MachineError, match="killed by signal 9.*free memory"):
+        probe.probe(bundle_path / "int8.onnx", Settings(), "logits", [])
+
+
+class Encoder:
+    inputs = (TensorSpec("x", "float32", ("batch", 1000)),)
+
+    def __call__(self, contents):
+        if contents[0] == "broken":
+            raise OSError("image file is truncated")
+        return {"x": np.full((1, 1000), float(contents[0]), np.float32)}
+
+
+def make_samples(contents):
+    return Samples([Example(f"row {i}", content, 0) for i, content in enumerate(contents)], Encoder())
+
+
+def test_unreadable_samples_are_left_out_and_remembered():
+    samples = make_samples(["1", "broken", "3"])
+    assert [position for position, _ in samples.stream()] == [0, 2]
+    assert samples.unreadable == {1: "row 1: image file is truncated"}
+
+
+def test_windows_hold_little_and_go_through_all_samples(monkeypatch):
+    monkeypatch.setattr("edgeft.evaluation.samples.POOL_BYTES", 12_000)  # three examples of 4,000 bytes
+    samples = make_samples([str(i) for i in range(7)] + ["broken"])
+    windows = samples.windows(seed=1)
+    taken = [next(windows) for _ in range(5)]
+    assert [len(window) for window in taken] == [3, 3, 3, 3, 3]
+    order = [position for window in taken for position, _ in window]
+    assert sorted(order[:7]) == list(range(7)) and order[7:14] == order[:7]
+    again = samples.windows(seed=1)
+    assert [position for window in (next(again), next(again)) for position, _ in window] == order[:6]
+
+
+def test_windows_of_nothing_end():
+    assert next(make_samples(["broken"]).windows(seed=0), None) is None
+
+
+def test_shelf_keeps_what_fits():
+    opened = []
+    books = shelf.Shelf(lambda name: opened.append(name) or object(), ["a", "b", "c"], 1)
+    assert books.groups() == [("a",), ("b",), ("c",)]
+    for name in "aabba":
+        books.get(name)
+    assert opened == ["a", "b", "a"]
+
+
+def test_capacity_keeps_to_the_larger_file_and_its_room():
+    # 2 x (18 + 5) MB fits beside 18 + 60; 2 x (90 + 90) MB does not fit beside 90 + 60.
+    assert shelf.capacity([18_000_000, 5_000_000]) == 2
+    assert shelf.capacity([90_000_000, 90_000_000]) == 1
+
+
+def test_cooling_waits_for_the_start_temperature_and_not_for_ever():
+    clock = FakeClock()
+    heat = iter([70.0, 60.0, 51.0])
+    passes.cool_down(
+        Snapshot(temperature_c=50.0), PRESETS["standard"], clock.tools(lambda: Snapshot(temperature_c=next(heat)))
+    )
+    assert clock.slept_s == [5.0, 5.0]
+    clock = FakeClock()
+    passes.cool_down(
+        Snapshot(temperature_c=50.0), PRESETS["standard"], clock.tools(lambda: Snapshot(temperature_c=90.0))
+    )
+    assert sum(clock.slept_s) == 300.0
+    clock = FakeClock()
+    passes.cool_down(Snapshot(), PRESETS["standard"], clock.tools())
+    assert clock.slept_s == []
+
+
+def test_the_offline_batch_stops_when_memory_runs_short():
+    clock = FakeClock()
+    models = {"original": FakeModel(clock, lambda k: 0.01)}
+    window = [(0, {"pixel_values": np.zeros((1, 1), np.float32)})]
+    plenty = plan.largest_batch(shelf.Shelf(models.__getitem__, ["original"], 1), window, lambda: 10**12)
+    assert plenty == plan.MAX_BATCH
+    left = iter([10**9, 10**9, 10**9, 300_000_000])
+    short = plan.largest_batch(shelf.Shelf(models.__getitem__, ["original"], 1), window, lambda: next(left))
+    assert short == 4
+
+
+def test_presets_have_a_suggestion():
+    with pytest.raises(UsageError, match="did you mean 'standard'"):
+        preset("standart")
+
+
+def test_energy_is_never_made_up():
+    # M04, M07
+    assert energy.not_measured(energy.why_not("auto")) == {"status": "not_measured", "reason": energy.why_not("auto")}
+    with pytest.raises(UsageError, match="no meter is called 'rapl'"):
+        energy.why_not("rapl")
+    with pytest.raises(MachineError, match="power logs"):
+        energy.why_not("plug.csv")
+
+
+DOCUMENT = {
+    "baseline": "original",
+    "variants": {
+        name: {"size_bytes": size, "latency": {"p50_s": p50, "p90_s": p90}, "memory": {}, "energy": {}}
+        for name, size, p50, p90 in [
+            ("original", 18e6, 0.002, 0.0021),
+            ("int8", 4.5e6, 0.0013, 0.0015),
+            ("ptq", 4.5e6, 0.001, 0.0011),
+        ]
+    },
+    "comparisons": {"int8": {"accuracy": {"diff": -0.002}}, "ptq": {"accuracy": {"diff": -0.03}}},
+}
+
+
+def test_the_winner_keeps_every_limit():
+    lines, winner = limits.check(parse_budget("accuracy>=-1pt,size<=10MB,latency_p90<=2ms"), DOCUMENT)
+    assert winner == "int8"  # ptq is faster and loses 3 points
+    assert [line["value"] for line in lines] == [-0.002, 4.5e6, 0.0015]
+    assert lines[0]["by_variant"]["ptq"] == {"passed": False, "value": -0.03}
+
+
+def test_what_was_not_measured_does_not_pass():
+    lines, winner = limits.check(parse_budget("memory<=100MB"), DOCUMENT)
+    assert winner is None and lines[0]["passed"] is False and "value" not in lines[0]
+    assert limits.missed_text(lines[0]) == "memory<=100MB (not measured)"
+
+
+@pytest.mark.parametrize(
+    "text,value,shown",
+    [("latency_p90<=20ms", 0.0231, "23.1 ms"), ("size<=10MB", 4.5e6, "4.5 MB"), ("accuracy>=-1pt", -0.013, "-1.3 pt")],
+)
+def test_values_are_spelled_in_the_unit_of_the_limit(text, value, shown):
+    assert limits.spelled(text, value) == shown
