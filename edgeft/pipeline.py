@@ -17,7 +17,7 @@ def run(recipe: Recipe, dry_run: bool = False) -> Any:
     """Do the steps whose output does not stand yet. Returns the last step's result (None when it was skipped).
 
     A gate or a budget that fails does not keep the later steps from running: what was written is measured, and the
-    failure is raised at the end.
+    failure is raised at the end, also by a later call that finds everything done.
     """
     tune = recipe.spec("tune")
     export = recipe.spec("export", run=tune.output)
@@ -36,6 +36,8 @@ def _step(spec: Any, recipe: Recipe, failures: list[EdgeftError]) -> Any:
     reason = why_again(spec)
     if reason is None:
         say(f"edgeft {command}: {spec.output} stands and was made with these settings; skipped")
+        failure = steps.kept_failure(spec.output)
+        failures.extend([failure] if failure else [])
         return _open(spec)
     say(f"edgeft {command}: {reason}")
     before = {"export": "run", "eval": "bundle"}.get(command)

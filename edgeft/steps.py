@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import __version__, files
+from edgeft.errors import BudgetMissed, EdgeftError, GateFailed
 from edgeft.recipe import as_settings, command_of, options_of
 
 SCHEMA = "edgeft-settings/1"
@@ -29,14 +30,19 @@ def do(spec: Any) -> Any:
     module, _, name = _STORIES[command].partition(":")
     story = getattr(importlib.import_module(module), name)
     made_from = inputs_of(spec)
-    done = story(spec)
-    if not spec.dry_run and (spec.output / DOCUMENTS[command]).is_file():
-        _keep(spec, made_from)
+    try:
+        done = story(spec)
+    except (GateFailed, BudgetMissed) as failure:
+        _keep(spec, made_from, failure)
+        raise
+    _keep(spec, made_from)
     return done
 
 
-def _keep(spec: Any, made_from: dict[str, str]) -> None:
+def _keep(spec: Any, made_from: dict[str, str], failure: EdgeftError | None = None) -> None:
     command = command_of(spec)
+    if spec.dry_run or not (spec.output / DOCUMENTS[command]).is_file():
+        return
     record = {
         "schema": SCHEMA,
         "edgeft": __version__,
@@ -45,7 +51,18 @@ def _keep(spec: Any, made_from: dict[str, str]) -> None:
         "made_from": made_from,
         "document_sha256": files.sha256_file(spec.output / DOCUMENTS[command]),
     }
+    if failure is not None:
+        record["failed"] = {"kind": type(failure).__name__, "what": failure.what, "next_step": failure.next_step}
     files.write_json(spec.output / FILE, record)
+
+
+def kept_failure(output: Path) -> EdgeftError | None:
+    """The gate or budget that failed when `output` was written, as it was raised then."""
+    failed = files.read_json(output / FILE, SCHEMA, "").get("failed")
+    if failed is None:
+        return None
+    kind = GateFailed if failed["kind"] == "GateFailed" else BudgetMissed
+    return kind(failed["what"], failed["next_step"])
 
 
 def comparable_settings(spec: Any) -> dict[str, Any]:
