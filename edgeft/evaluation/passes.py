@@ -42,6 +42,9 @@ def cold(
 
 
 def opener(paths: Mapping[str, Path], settings: Settings, output: str) -> Callable[[str], Model]:
+    """What opens a variant by name, in this process."""
+    if settings.attributes.get("enable_cpu_mem_arena", True):
+        shelves.map_large_blocks()
     return lambda name: open_model(paths[name], settings, output)
 
 

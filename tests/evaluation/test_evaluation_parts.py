@@ -2,8 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from fakes import FakeClock, FakeModel
 
@@ -263,3 +267,42 @@ def test_what_was_not_measured_does_not_pass():
 )
 def test_values_are_spelled_in_the_unit_of_the_limit(text, value, shown):
     assert limits.spelled(text, value) == shown
+
+
+_TURNS = """
+import sys
+from pathlib import Path
+from edgeft.evaluation import passes, probe, shelf
+from edgeft.evaluation.session import Settings
+paths = {name: Path(sys.argv[1]) for name in "abc"}
+import onnxruntime
+base = probe.memory_bytes("VmRSS")
+books = shelf.Shelf(passes.opener(paths, Settings(), "logits"), list(paths), 1)
+for name in "abcabc":
+    books.get(name)
+print(probe.memory_bytes("VmHWM") - base)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+def test_loading_models_in_turn_takes_the_memory_of_one(tmp_path):
+    # A 36 MB float model: its file, its weights and their packed copy are three times that; two models would be six.
+    rng = np.random.default_rng(0)
+    weights = {"w0": rng.normal(size=(3000, 3000)).astype(np.float32)}
+    nodes = [
+        onnx.helper.make_node("Flatten", ["pixel_values"], ["flat"]),
+        onnx.helper.make_node("MatMul", ["flat", "w0"], ["logits"]),
+    ]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "large",
+        [onnx.helper.make_tensor_value_info("pixel_values", onnx.TensorProto.FLOAT, ["batch", 3000])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", 3000])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+    onnx.save(model, tmp_path / "large.onnx")
+    command = [sys.executable, "-c", _TURNS, str(tmp_path / "large.onnx")]
+    root = str(Path(shelf.__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": root})
+    assert int(done.stdout) < 4 * 36_000_000
