@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -131,8 +132,8 @@ def _copied_bytes(artifact: Artifact) -> int:
     for value in artifact.model.graph.initializers.values():
         if value.const_value is None or value.const_value.nbytes < _NOTABLE_BYTES:
             continue
-        content = value.const_value.tobytes()
+        content = hashlib.sha256(value.const_value.tobytes()).digest()
         if content in seen:
-            copied += len(content)
+            copied += value.const_value.nbytes
         seen.add(content)
     return copied

@@ -13,6 +13,7 @@ from edgeft.exporting.passes.dtype import StoreActivationsAs
 from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
+from edgeft.exporting.passes.merge import MergeConstants
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
 from edgeft.exporting.passes.rescale import Rescale
@@ -290,6 +291,22 @@ def test_activation_type_moves_by_128_and_nothing_else(tmp_path, before, after, 
     weight = graph.stored_weight(graph.nodes(model, "MatMul")[0].inputs[1])
     assert graph.array(weight.inputs[0]).dtype == np.int8 and graph.array(weight.inputs[0]).max() == 1
     assert np.array_equal(graphs.run(model, tmp_path, x=X), expected)
+
+
+def test_equal_weights_of_a_float_file_are_stored_once(tmp_path):  # E11
+    weight = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "one"], ["a"]),
+        helper.make_node("MatMul", ["x", "two"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["logits"]),
+    ]
+    model = graphs.model(nodes, {"one": weight, "two": weight.copy()}, x=("batch", 300))
+    x = np.ones((2, 300), np.float32)
+    before = graphs.run(model, tmp_path, x=x)
+    assert MergeConstants().broken(model) == ["two"]
+    assert MergeConstants().apply(model) == 1
+    assert list(graphs.constants(model)) == ["one"]
+    assert np.array_equal(graphs.run(model, tmp_path, x=x), before)
 
 
 def test_tidy_leaves_nothing_unused_and_sets_versions():

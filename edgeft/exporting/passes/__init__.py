@@ -11,6 +11,7 @@ from edgeft.exporting.passes.dtype import StoreActivationsAs
 from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
+from edgeft.exporting.passes.merge import MergeConstants
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
 from edgeft.exporting.passes.rescale import Rescale
@@ -24,7 +25,7 @@ __all__ = ["LinearAsGemm", "Pass", "float_pipeline", "integer_pipeline", "run"]
 
 
 def float_pipeline(opset: int, ir_version: int) -> tuple[Pass, ...]:
-    return (Tidy(opset, ir_version),)
+    return MergeConstants(), Tidy(opset, ir_version)
 
 
 def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass, ...]:

@@ -1,0 +1,277 @@
+"""From a finished run to a bundle, with everything real but the training."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AlbertConfig, AlbertForSequenceClassification
+
+from edgeft.bundle import Bundle
+from edgeft.errors import FolderError, GateFailed, ModelError, ProfileError, UsageError
+from edgeft.exporting import acts, graph, sessions
+from edgeft.exporting.run import export
+from edgeft.specs import ExportSpec
+from edgeft.tasks import TASKS
+from edgeft.tasks.eval_examples import read_examples
+from tests.exporting import runs
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory):
+    return runs.make_run(tmp_path_factory.mktemp("text"), "text")
+
+
+@pytest.fixture(scope="module")
+def text_bundle(text_run):
+    return export(ExportSpec(run=text_run, output=text_run.parent / "bundle", archive=True))
+
+
+@pytest.fixture(scope="module")
+def image_run(tmp_path_factory):
+    return runs.make_run(tmp_path_factory.mktemp("image"), "image", answers=True, n_test=12)
+
+
+@pytest.fixture
+def quick(text_run, tmp_path):
+    """Export only what a test asks for."""
+
+    def run(*variants, **how):
+        output = how.pop("output", tmp_path / "bundle")
+        return export(ExportSpec(run=how.pop("run", text_run), output=output, variants=variants or ("int8",), **how))
+
+    return run
+
+
+def test_the_bundle_is_whole_and_every_check_passed(text_bundle):
+    bundle = Bundle.open(text_bundle.path)
+    assert list(bundle.variants) == ["original", "float32", "int8-ptq", "int8"]
+    assert [gate for gate in bundle.document["gates"] if not gate["passed"]] == [] and bundle.document["passed"]
+    assert bundle.labels == runs.LABELS
+    assert bundle.original_is == "the fine-tuned float model"
+    assert bundle.document["inputs"][0] == {
+        "name": "input_ids", "dtype": "int64", "shape": ["batch", "sequence"], "unit": "",
+    }  # fmt: skip
+    assert bundle.document["calibration"]["n"] == 40 and len(bundle.document["calibration"]["sample_ids"]) == 40
+    assert text_bundle.path.with_name("bundle.edgeft.tar.gz").is_file()
+
+
+def test_manifest_says_what_each_file_is(text_bundle):
+    int8 = text_bundle.variants["int8"]
+    assert (int8["opset"], int8["ir_version"], int8["scheme"]) == (20, 9, "u8s8")
+    # two layers of six linear layers and two products of activations, pooler and classifier
+    assert int8["integer_coverage"] == {"integer": 18, "all": 18, "float_nodes": []}
+    assert int8["bytes"] == text_bundle.file_of("int8").stat().st_size
+    assert int8["parity"]["torch_same_answer"] >= 0.995 and int8["parity"]["torch_cosine"] > 0.9999
+    assert text_bundle.variants["float32"]["integer_coverage"]["integer"] == 0
+
+
+def test_one_file_a_model(text_bundle):  # E08
+    names = {path.name for path in text_bundle.path.iterdir()}
+    assert names == {
+        "original.onnx", "float32.onnx", "int8-ptq.onnx", "int8.onnx", "manifest.json", "export.md", "eval",
+        "tokenizer.json",
+    }  # fmt: skip
+
+
+def test_files_answer_raw_text_as_the_torch_model_does(text_bundle, text_run):
+    task = TASKS.load("text-classification")
+    examples = read_examples(text_bundle.path, text_bundle.labels)
+    assert len(examples) == 40
+    batch = task.encoder(text_bundle.preprocessing, text_bundle.path)([example.content for example in examples])
+    model = runs.text_model()
+    with torch.no_grad():
+        expected = model(**{name: torch.from_numpy(content) for name, content in batch.items()}).logits.numpy()
+    for variant, near in (("original", 1e-5), ("float32", 1e-5), ("int8", 0.1)):
+        session = sessions.open_session(text_bundle.file_of(variant), optimized=True)
+        assert np.abs(sessions.answer(session, batch) - expected).max() < near * max(1, np.abs(expected).max())
+
+
+def test_ids_of_another_integer_type_are_cast(text_bundle):  # E03
+    session = sessions.open_session(text_bundle.file_of("float32"), optimized=True)
+    ids = np.array([[2, 5, 6, 3]], np.int32)
+    batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    assert sessions.answer(session, batch).shape == (1, 3)
+
+
+def test_report_tells_kernels_checks_and_accuracy_after_every_step(text_bundle):  # Q12
+    report = (text_bundle.path / "export.md").read_text()
+    assert "| Gemm | QGemm | uint8 | int8 per channel | int32 | 14 |" in report
+    assert "| MatMul | QLinearMatMul | uint8 | uint8 | none | 4 |" in report
+    assert "## Accuracy after every step" in report and "No product stayed float." in report
+    assert "5 LayerNormalization" in report
+    assert "All checks passed." in report and "The same as int8-ptq, node by node." in report
+
+
+def test_weights_of_the_integer_file_are_integers(text_bundle):
+    import onnx_ir as ir
+
+    stored = {}
+    for value in ir.load(text_bundle.file_of("int8")).graph.initializers.values():
+        kind = str(value.const_value.dtype)
+        stored[kind] = max(stored.get(kind, 0), value.const_value.size)
+    # the largest: word embeddings of 100 x 32; biases of 64; in float only layer norms of 32 and scales of 64
+    assert stored["INT8"] == 3200 and stored["INT32"] == 64 and stored["FLOAT"] == 64
+
+
+def test_exporting_twice_gives_the_same_sizes(quick):  # E09
+    first, again = quick().variants["int8"], quick().variants["int8"]
+    assert first["bytes"] == again["bytes"] and first["sha256"] == again["sha256"]
+
+
+def test_samples_are_a_seeded_choice_and_the_same_each_time(quick):
+    bundles = [quick("float32", samples=7) for _ in range(2)]
+    chosen = [[example.id for example in read_examples(bundle.path, runs.LABELS)] for bundle in bundles]
+    assert len(chosen[0]) == 7 and chosen[0] == chosen[1] == sorted(chosen[0])
+    assert chosen[0] != [f"{index:04d}" for index in range(60, 67)]
+
+
+def test_image_run_with_an_original_that_answers(image_run, tmp_path):
+    bundle = export(ExportSpec(run=image_run, output=tmp_path / "bundle"))
+    assert bundle.original_is == "the model as given"
+    assert bundle.variants["int8"]["integer_coverage"]["integer"] == 7
+    assert len(list((bundle.path / "eval").glob("*.png"))) == 12
+    assert [gate for gate in bundle.document["gates"] if not gate["passed"]] == []
+
+
+def test_the_target_decides_the_stored_type(quick):
+    bundle = quick(profile="raspberry-pi-5")
+    assert bundle.scheme_name == "s8s8" and bundle.variants["int8"]["integer_coverage"]["integer"] == 18
+    import onnx_ir as ir
+
+    model = ir.load(bundle.file_of("int8"))
+    kinds = {str(graph.grid(node).zero_point.dtype) for node in graph.nodes(model, "QuantizeLinear")}
+    assert kinds == {"int8"}
+
+
+def test_a_target_that_computes_other_numbers_is_refused(quick, tmp_path):
+    with pytest.raises(ProfileError, match="trained for uint8 activations, int8 weights.*7-bit.*tune again"):
+        quick(profile="x86-64-avx2")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_opset_too_low_is_refused_before_any_work(quick, tmp_path, monkeypatch):  # Q15
+    monkeypatch.setattr("edgeft.exporting.run.held_out", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(UsageError, match="--opset 11.*type --opset 20"):
+        quick(opset=11)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_higher_opset_is_written_as_asked(quick):
+    assert quick(opset=21).variants["int8"]["opset"] == 21
+
+
+def test_a_run_without_quantization_has_float_files_only(tmp_path, quick):
+    run = runs.make_run(tmp_path / "plain", "text", scheme="none")
+    with pytest.raises(UsageError, match="tuned without quantization.*--variants original,float32"):
+        quick("original", "int8", run=run)
+    bundle = quick("float32", run=run)
+    assert list(bundle.variants) == ["float32"] and bundle.document["calibration"] == {}
+
+
+def test_int8_without_a_trained_epoch_says_so(tmp_path, quick):
+    run = runs.make_run(tmp_path / "calibrated", "text", trained=False)
+    assert quick(run=run).variants["int8"]["title"] == "calibrated: no quantization-aware epoch was trained"
+
+
+def test_a_weight_that_is_not_in_the_checkpoint_is_refused(tmp_path, quick):  # T07
+    run = runs.make_run(tmp_path / "spoiled", "text")
+    place = run / "float" / "model.safetensors"
+    save_file({name: t for name, t in load_file(place).items() if not name.startswith("classifier")}, place)
+    with pytest.raises(ModelError, match="lacks 2 weights such as classifier.bias: they would be random"):
+        quick(run=run)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_model_that_was_never_tuned_is_refused(tmp_path, quick):  # T07
+    runs.text_model().save_pretrained(tmp_path / "body")
+    with pytest.raises(FolderError, match=r"tuned\.json is missing; run edgeft tune"):
+        quick(run=tmp_path / "body")
+
+
+def test_labels_of_the_model_must_be_those_of_the_run(tmp_path, quick):
+    run = runs.make_run(tmp_path / "mixed", "text")
+    config = json.loads((run / "float" / "config.json").read_text())
+    config["id2label"] = {"0": "dog", "1": "cat", "2": "owl"}
+    (run / "float" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="are not the labels of the run"):
+        quick(run=run)
+
+
+def _spoil(monkeypatch):
+    """Every bias gets a scale 50 times too large in the file: what onnxruntime computes wrongly without a word."""
+    whole = acts.write
+
+    def write(model, path):
+        for node in graph.nodes(model, "Gemm"):
+            bias = graph.stored_weight(node.inputs[2])
+            if bias is not None:
+                scale = graph.array(bias.inputs[1]) * np.float32(50)
+                bias.replace_input_with(1, graph.initializer(model, f"{node.name}_foreign", scale))
+        return whole(model, path)
+
+    monkeypatch.setattr(acts, "write", write)
+
+
+def test_a_failed_gate_leaves_a_marked_bundle_and_exit_code_3(quick, tmp_path, monkeypatch, capsys):  # C06
+    _spoil(monkeypatch)
+    with pytest.raises(GateFailed) as failure:
+        quick(archive=True)
+    assert failure.value.exit_code == 3
+    assert "bundle was written and is marked as failed: int8 (form)" in str(failure.value)
+    assert "int8 (bias grids)" in str(failure.value) and "the archive was not written" in str(failure.value)
+    bundle = Bundle.open(tmp_path / "bundle")
+    assert bundle.document["passed"] is False and bundle.variants["int8"]["passed"] is False
+    assert "**Checks failed for int8**" in (bundle.path / "export.md").read_text()
+    assert not (tmp_path / "bundle.edgeft.tar.gz").exists()
+    assert "0 of 14 biases are int32 with scale s_x * s_w: Gemm node_linear" in capsys.readouterr().err
+
+
+def test_the_older_bundle_stays_when_the_export_is_interrupted(quick, tmp_path, monkeypatch):
+    before = quick("float32").sha256
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(acts, "judge", stop)
+    with pytest.raises(KeyboardInterrupt):
+        quick("float32")
+    assert Bundle.open(tmp_path / "bundle").sha256 == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_output_never_takes_the_place_of_something_else(quick, text_run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"mine")
+    with pytest.raises(FolderError, match="is not empty and is no bundle"):
+        quick(output=tmp_path / "photos")
+    for place in (text_run, text_run.parent):
+        with pytest.raises(UsageError, match="take the place of the run"):
+            quick(output=place)
+    assert (tmp_path / "photos" / "a.jpg").read_bytes() == b"mine" and (text_run / "tuned.json").is_file()
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(quick, tmp_path, capsys):
+    assert quick(dry_run=True) is None
+    assert "ONNX opset 20, IR version 9" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_weight_used_in_several_places_is_reported(tmp_path, quick):  # E11
+    torch.manual_seed(0)
+    config = AlbertConfig(
+        embedding_size=32, hidden_size=64, num_hidden_layers=3, num_attention_heads=2, intermediate_size=128,
+        vocab_size=100, max_position_embeddings=64, num_labels=3, id2label=dict(enumerate(runs.LABELS)),
+    )  # fmt: skip
+    model = runs.with_biases(AlbertForSequenceClassification(config)).eval()
+    bundle = quick("float32", "int8", run=runs.make_run(tmp_path / "shared", "text", model=model))
+    # one layer of 4 x 64 x 64 and 2 x 64 x 128 weights, used three times: two copies
+    copies = 2 * (4 * 64 * 64 + 2 * 64 * 128)
+    report = (bundle.path / "export.md").read_text()
+    assert f"int8: {copies:,} bytes are constants stored more than once: the model uses one weight" in report
+    assert "float32:" not in report.partition("## Warnings")[2]
+    distinct = sum(parameter.numel() for parameter in model.parameters())
+    assert bundle.variants["float32"]["bytes"] < 1.4 * 4 * distinct
