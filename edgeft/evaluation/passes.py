@@ -121,10 +121,12 @@ def flags(
     for name, one in series.items():
         speed = document["comparisons"].get(name, {}).get("latency", {})
         scheme = str(document["variants"][name].get("scheme", "float32"))
-        found += validity.series_flags(name, one, preset)
-        found += validity.provider_flags(name, probes[name][0], settings)
-        found += validity.integer_flags(name, probes[name][0], scheme, speed.get("verdict"))
-        if name != baseline:
-            found += validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s())
+        about = [
+            *validity.series_flags(name, one, preset),
+            *validity.provider_flags(name, probes[name][0], settings),
+            *validity.integer_flags(name, probes[name][0], scheme, speed.get("verdict")),
+            *validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s()),
+        ]
+        found += [{**entry, "variant": name} for entry in about]
     found += validity.sample_flags(samples.unreadable, len(samples), cut, limit)
     return sorted(found, key=lambda one: ("invalid", "warning", "note").index(one["severity"]))

@@ -1,6 +1,7 @@
 """What speaks against a result, with the evidence, printed beside it.
 
-A flag: {"code", "severity": "invalid" | "warning" | "note", "evidence", "affects": "latency" | "accuracy" | "all"}.
+A flag: {"code", "severity": "invalid" | "warning" | "note", "evidence", "affects": "latency" | "accuracy" | "all"},
+and "variant" when it is about one variant.
 "invalid" means that claims about what it affects do not hold; they are printed as not valid.
 """
 

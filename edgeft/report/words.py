@@ -39,8 +39,9 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
     times = variant["latency"]
     return Row(
         name=name,
-        flagged=any(flag["evidence"].startswith(f"{name}:") or flag["evidence"].startswith(f"{name} ")
-                    for flag in document["validity"]["flags"] if flag["severity"] != "note"),
+        flagged=any(
+            flag.get("variant") == name and flag["severity"] != "note" for flag in document["validity"]["flags"]
+        ),
         accuracy=percent(variant["accuracy"]["value"]),
         verdict="baseline" if baseline else accuracy.get("verdict", ABSENT),
         difference=f"{points(accuracy['diff'])} {interval_points(accuracy['ci95'])}" if accuracy else ABSENT,

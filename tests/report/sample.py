@@ -50,7 +50,8 @@ DOCUMENT: dict[str, Any] = {
         }
     },
     "validity": {"valid": True, "flags": [
-        {"code": "noisy", "severity": "warning", "evidence": "int8: block medians vary by 6 %", "affects": "latency"}]},
+        {"code": "noisy", "severity": "warning", "evidence": "int8: block medians vary by 6 %", "affects": "latency",
+         "variant": "int8"}]},
     "budget": [],
     "claims": [{"text": "int8 is at least 1.48x as fast as original (estimate 1.50x)", "basis": "4 blocks",
                 "valid": True}],
