@@ -10,7 +10,7 @@
     ├── GateFailed         3  an export was written, and a check on it failed
     └── BudgetMissed       3  an evaluation was done, and a budget was missed
 
-Only `edgeft.cli` turns an error into a line on stderr and an exit code.
+Only `edgeft.outcome` turns an error into a line on stderr and an exit code.
 """
 
 from __future__ import annotations

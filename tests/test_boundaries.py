@@ -21,7 +21,7 @@ LAYERS = [
     {"recipe", "scheme", "cpu", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},
     {"tuning", "quant", "exporting", "evaluation", "report", "doctor"},
-    {"steps", "pipeline"},
+    {"steps", "pipeline", "outcome"},
     {"cli", "__main__", "__init__"},
 ]
 
