@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from edgeft.errors import EdgeftError, MachineError, ModelError
 from edgeft.evaluation.session import OrtModel, Settings, feed_for, kept_to, open_model, run_logits
+from edgeft.files import disk_errors
 
 _TIMEOUT_S = 1800.0
 # Kernels that multiply matrices, by onnxruntime's names after its optimizer; the first set computes in integers.
@@ -68,15 +69,21 @@ def probe(model: Path, settings: Settings, output: str, feeds: Sequence[Mapping[
     """Open and run `model` on `feeds` in a fresh process. Raises what opening raises, MachineError for a crash."""
     with tempfile.TemporaryDirectory(prefix="edgeft-") as folder:
         given = Path(folder) / "feeds.npz"
-        np.savez(given, **{f"{i}/{key}": value for i, feed in enumerate(feeds) for key, value in feed.items()})  # type: ignore[arg-type]
+        with disk_errors(given):
+            np.savez(given, **{f"{i}/{key}": value for i, feed in enumerate(feeds) for key, value in feed.items()})  # type: ignore[arg-type]
         job = {"model": str(model), "settings": settings.as_json(), "output": output, "folder": folder}
         command = [sys.executable, "-m", "edgeft.evaluation.probe"]
         package = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": paths}
-        child = subprocess.run(
-            command, input=json.dumps(job), capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment
-        )
+        try:
+            child = subprocess.run(
+                command, input=json.dumps(job), capture_output=True, text=True, timeout=_TIMEOUT_S, env=environment
+            )
+        except subprocess.TimeoutExpired as error:
+            raise MachineError(
+                f"a process that loads {model.name} did not end within {_TIMEOUT_S:.0f} s", "use a smaller model"
+            ) from error
         answer = Path(folder) / "answer.json"
         if not answer.is_file():
             raise _crash(model.name, child.returncode, child.stderr)

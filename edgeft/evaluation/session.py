@@ -34,6 +34,8 @@ _DTYPES = {
     "tensor(double)": "float64",
     "tensor(int64)": "int64",
     "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
+    "tensor(uint16)": "uint16",
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
     "tensor(bool)": "bool",
@@ -125,13 +127,19 @@ class OrtModel:
 
     def __init__(self, session: Any, output: str) -> None:
         self.session = session
-        self.inputs: dict[str, str] = {
-            entry.name: _DTYPES.get(entry.type, entry.type) for entry in session.get_inputs()
-        }
+        self.inputs: dict[str, str] = {entry.name: _dtype(entry) for entry in session.get_inputs()}
         first = session.get_inputs()[0].shape
         self.fixed_batch = int(first[0]) if first and isinstance(first[0], int) else None
         # A partial adds some 50 ns to a query; a Python method would add several times that to what is timed.
         self.call: Callable[[Feed], Any] = functools.partial(session.run, [output])
+
+
+def _dtype(entry: Any) -> str:
+    if entry.type not in _DTYPES:
+        raise ModelError(
+            f"the input {entry.name!r} is a {entry.type}, which edgeft cannot feed", "export the run again"
+        )
+    return _DTYPES[entry.type]
 
 
 def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path | None = None) -> OrtModel:

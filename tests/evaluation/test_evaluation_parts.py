@@ -306,3 +306,9 @@ def test_loading_models_in_turn_takes_the_memory_of_one(tmp_path):
     root = str(Path(shelf.__file__).parents[2])
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": root})
     assert int(done.stdout) < 4 * 36_000_000
+
+
+def test_a_process_that_hangs_ends_with_an_error(bundle_path, monkeypatch):
+    monkeypatch.setattr(probe, "_TIMEOUT_S", 0.001)
+    with pytest.raises(MachineError, match="did not end within"):
+        probe.probe(bundle_path / "int8.onnx", Settings(), "logits", [{"pixel_values": np.zeros((1, 3, 8, 8))}])
