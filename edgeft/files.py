@@ -103,8 +103,8 @@ def read_json(path: Path, schema: str, next_step: str) -> dict[str, Any]:
             f"{path} was written by a newer edgeft (schema {found}, this one reads up to {schema})",
             "install a newer edgeft",
         )
-    found: dict[str, Any] = document
-    return found
+    whole: dict[str, Any] = document
+    return whole
 
 
 def sha256_file(path: Path) -> str:
