@@ -67,9 +67,10 @@ class TuneSpec:
     image_size: int | None = option(
         None, read.whole(8), "height and width images are brought to, by default the model's own", metavar="PIXELS"
     )
-    augment: str = option(
-        "none", read.choice("none", "crop", "flip"),
-        "vary training images: crop = random crops, flip = crops and mirror images", metavar="none|crop|flip",
+    augment: str | None = option(
+        None, read.choice("none", "crop", "flip"),
+        "vary training images: crop = random crops, turns and light (the default for images), flip = and mirror images",
+        metavar="none|crop|flip",
     )
     class_weights: str = option(
         "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"

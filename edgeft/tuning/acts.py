@@ -21,7 +21,7 @@ from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
-from edgeft.tuning.augment import augmentation
+from edgeft.tuning.augment import DEFAULT, augmentation
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, prove_unchanged, say_table
 from edgeft.tuning.job import Job
@@ -104,9 +104,9 @@ def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
             job.state.finish("original_scores", judge.record(model.to(job.device), "the original"))
 
 
-def training_side(job: Job, encoder: Encoder, augment: str, weights: str) -> tuple[Collate, Loss]:
+def training_side(job: Job, encoder: Encoder, augment: str | None, weights: str) -> tuple[Collate, Loss]:
     """How training batches are made (augmented, if images) and what the float phase minimises."""
-    vary = augmentation(augment) if job.task.content == "image" else None
+    vary = augmentation(augment or DEFAULT) if job.task.content == "image" else None
     balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
     return Collate(encoder, job.seed, vary), cross_entropy(balance)
 

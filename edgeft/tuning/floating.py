@@ -43,7 +43,7 @@ def fine_tune(
     Raises ModelError when a frozen tensor changed. With 0 epochs nothing is trained.
     """
     before = hash_tensors(frozen_tensors(model))
-    model.to(device)
+    model.to(device, memory_format=torch.channels_last)
     if recipe.epochs > 0:
         with held_still(model):
             trained = train_phase(
@@ -52,7 +52,7 @@ def fine_tune(
             )  # fmt: skip
     else:
         trained = Trained(float(judge.scores(model, "validation").value), 0.0, 0)
-    model.eval()
+    model.eval().to(memory_format=torch.contiguous_format)
     return trained, prove_unchanged(before, hash_tensors(frozen_tensors(model)))
 
 

@@ -6,6 +6,8 @@ one it finished.
 
 from __future__ import annotations
 
+from torch import nn
+
 from edgeft import console
 from edgeft.data.read import read_dataset
 from edgeft.recipe import TuneSpec, as_settings
@@ -31,20 +33,24 @@ def tune(spec: TuneSpec) -> Run | None:
         spec.data, seed=spec.seed, text_column=spec.text_column, label_column=spec.label_column
     )
     task = find_task(spec.task, dataset)
-    tuning = Recipe(
-        epochs=spec.epochs,
-        batch_size=defaults.batch_size(spec.batch_size),
-        lr=defaults.learning_rate(spec.lr, spec.freeze, task.content),
-        precision=defaults.precision(spec.precision, device),
-        patience=spec.patience,
-        workers=spec.workers,
-        report_to=spec.report_to,
-    )
-    qat = qat_recipe(spec.qat_epochs, tuning.batch_size, spec.workers, spec.report_to)
+    float_precision = defaults.precision(spec.precision, device)
+    batch_size = defaults.batch_size(spec.batch_size)
+    qat = qat_recipe(spec.qat_epochs, batch_size, spec.workers, spec.report_to)
+
+    def float_recipe(model: nn.Module) -> Recipe:
+        return Recipe(
+            epochs=spec.epochs,
+            batch_size=batch_size,
+            lr=defaults.learning_rate(spec.lr, spec.freeze, model),
+            precision=float_precision,
+            patience=spec.patience,
+            workers=spec.workers,
+            report_to=spec.report_to,
+        )
 
     if spec.dry_run:
         model = acts.trial_load(spec.model, task, dataset, spec.freeze, spec.seed)
-        for line in plan_lines(task, dataset, model, target, tuning, qat, spec.output):
+        for line in plan_lines(task, dataset, model, target, float_recipe(model), qat, spec.output):
             console.result(line)
         return None
 
@@ -59,10 +65,10 @@ def tune(spec: TuneSpec) -> Run | None:
     judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
     acts.score_original(job, judge, model)
     collate, loss = acts.training_side(job, encoder, spec.augment, spec.class_weights)
-    model = acts.float_phase(job, model, processor, tuning, loss, judge, collate, spec.freeze)
+    model = acts.float_phase(job, model, processor, float_recipe(model), loss, judge, collate, spec.freeze)
     if target.scheme is not None:
         quantized = acts.calibrate(job, model, target.scheme, encoder, judge, spec.calibration_samples)
-        acts.quantized_phase(job, model, quantized, qat, tuning.precision, judge, collate, spec.class_weights)
+        acts.quantized_phase(job, model, quantized, qat, float_precision, judge, collate, spec.class_weights)
     run = finish(job, target)
     for line in score_lines(task.metric, run.document["scores"]):
         console.say(line)

@@ -68,6 +68,7 @@ class PhaseTrainer(Trainer):
     """Trainer with a loss of logits, batches that are a pure function of (seed, epoch), and marked checkpoints."""
 
     loss_is_scaled_for_ga = False
+    control: Any
 
     def __init__(self, *, loss: Loss, judge: Judge, order: Order, **rest: Any) -> None:
         super().__init__(**rest)

@@ -101,8 +101,15 @@ def tokenizer() -> transformers.PreTrainedTokenizerFast:
 
 
 def bert_config(**changes: object) -> transformers.BertConfig:
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    return transformers.BertConfig(**{"vocab_size": 24, "max_position_embeddings": 32, **size, **changes})
+    size: dict[str, object] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
+    # a wide spread of random weights, so that a body this small has something to say
+    size |= {"initializer_range": 0.2, "vocab_size": 24, "max_position_embeddings": 32}
+    return transformers.BertConfig(**{**size, **changes})
 
 
 def save_bert(folder: Path, model_class: str = "BertModel", **changes: object) -> Path:

@@ -40,7 +40,9 @@ FAMILIES = {
         lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**TINY)),
         ("classifier",), 2, "vit.layers.0", "vit.embeddings.cls_token",
     ),
-    "resnet": (resnet, ("classifier",), 4, "resnet.encoder.stages.0.layers.0", "resnet.embedder.embedder.convolution.weight"),
+    "resnet": (
+        resnet, ("classifier",), 4, "resnet.encoder.stages.0.layers.0", "resnet.embedder.embedder.convolution.weight",
+    ),
     "timm efficientnet": (
         lambda: timm("tf_efficientnet_lite0"),
         ("timm_model.classifier",), 15, "timm_model.blocks.1.0", "timm_model.conv_stem.weight",
