@@ -55,9 +55,12 @@ class FakeQuantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (dy,) = grads
-        inside, *rest = ctx.saved_tensors
-        dx = dy * inside
-        ds = _step_gradient(dy, dx, *rest, ctx.axis) * (dy.numel() * ctx.qmax) ** -0.5 if rest else None
+        saved = ctx.saved_tensors
+        dx = dy * saved[0]
+        if len(saved) == 1:
+            return dx, None, None, None, None, None
+        _, x, y, scale = saved
+        ds = _step_gradient(dy, dx, x, y, scale, ctx.axis) * (dy.numel() * ctx.qmax) ** -0.5
         return dx, ds, None, None, None, None
 
 
