@@ -187,9 +187,8 @@ def quantized_phase(
         )  # fmt: skip
     prove_unchanged(hashes, hash_tensors({name: p.data for name, p in quantized.named_parameters() if name in frozen}))
     kept = _better(judge.metric, trained.best_value, before["validation"]["value"])
-    if kept == "calibrated":
-        store.load_state(quantized, folder, "calibrated")
-    qat.save_trained(quantized, folder)
+    if kept == "trained":
+        qat.save_trained(quantized, folder)
     scores = judge.record(quantized, "quantized") if kept == "trained" else before
     record = {"kept": kept, "best_epoch": trained.best_epoch, "steps": trained.steps, "scores": scores}
     job.state.finish("quantized", {**record, "wall_s": job.wall_s["quantized"]})

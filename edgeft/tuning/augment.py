@@ -6,6 +6,8 @@ left and right: for photographs, never for anything that can be read.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,19 +23,22 @@ _TURN_DEGREES = 10.0
 _LIGHT = 0.15
 
 
-def augmentation(kind: str) -> Augment | None:
-    """The function for --augment `kind`: none, crop or flip. It takes and returns float32 [3, H, W], normalised."""
-    if kind == "none":
-        return None
-    mirror = kind == "flip"
+@dataclass(frozen=True)
+class Vary:
+    """Takes and returns one image, float32 [3, H, W], normalised. A class, so that loader processes can be sent it."""
 
-    def vary(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        matrix = _random_view(rng, image.shape[1], image.shape[2], mirror and rng.random() < 0.5)
+    mirror: bool
+
+    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        matrix = _random_view(rng, image.shape[1], image.shape[2], self.mirror and rng.random() < 0.5)
         turned = np.stack([_warp(channel, matrix) for channel in image])
         gain, offset = 1 + rng.uniform(-_LIGHT, _LIGHT), rng.uniform(-_LIGHT, _LIGHT)
         return (turned * np.float32(gain) + np.float32(offset)).astype(np.float32)
 
-    return vary
+
+def augmentation(kind: str) -> Augment | None:
+    """What --augment `kind` does: none, crop or flip."""
+    return None if kind == "none" else Vary(mirror=kind == "flip")
 
 
 def _random_view(rng: np.random.Generator, height: int, width: int, mirror: bool) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ _FREE = ("output", "resume", "dry_run", "workers", "report_to", "device")
 
 @dataclass
 class Job:
-    """Shared by the acts of one run; `wall_s` holds seconds by phase, summed over interrupted calls."""
+    """Shared by the acts of one run; `wall_s` holds seconds by phase, of this call."""
 
     folder: Path
     settings: Mapping[str, Any]

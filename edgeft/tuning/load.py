@@ -139,11 +139,16 @@ def _processor(source: Source, content: str, trust_remote_code: bool) -> Any:
         return getattr(transformers, kind).from_pretrained(source.place, trust_remote_code=trust_remote_code)
 
 
+def quiet_transformers() -> None:
+    """Its bars and notes would stand between our own lines, and fill log files with carriage returns."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
 @contextlib.contextmanager
 def _one_line(source: Source, what: str = "the model") -> Iterator[None]:
     """Whatever transformers raises becomes one ModelError about `source`; its load tables stay off the screen."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet_transformers()
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield

@@ -15,6 +15,7 @@ from edgeft.runfolder import Run
 from edgeft.tuning import acts, defaults
 from edgeft.tuning.document import finish
 from edgeft.tuning.job import Job
+from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, score_lines
 from edgeft.tuning.qat import qat_recipe
 from edgeft.tuning.target import find_target, find_task
@@ -27,6 +28,7 @@ def tune(spec: TuneSpec) -> Run | None:
     Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
     """
     acts.refuse_unbuilt(spec.search, spec.freeze)
+    quiet_transformers()
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
     dataset = read_dataset(

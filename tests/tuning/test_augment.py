@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 
 from edgeft.tuning.augment import _warp, augmentation
@@ -56,3 +58,9 @@ def test_a_shift_repeats_the_border() -> None:
     channel = np.arange(16, dtype=np.float32).reshape(1, 16).repeat(16, axis=0)
     moved = _warp(channel, (1, 0, 2, 0, 1, 0))
     np.testing.assert_allclose(moved[0], [*range(2, 16), 15, 15], atol=1e-4)
+
+
+def test_it_can_be_sent_to_loader_processes() -> None:  # T12
+    vary = pickle.loads(pickle.dumps(augmentation("flip")))
+    first = vary(half_bright(), np.random.default_rng(0))
+    np.testing.assert_array_equal(first, views("flip", 1)[0])
