@@ -105,6 +105,7 @@ def make_and_judge(name: str, maker: Maker, folder: Path, task: Task, trial: Tri
         made.predicted_bytes,
         made.float_nodes,
         _options(scheme),
+        made.reordered,
     )
     return judge(name, made, artifact, task, trial.labels)
 

@@ -13,6 +13,7 @@ from torch import nn
 from edgeft.exporting import gates, passes, predict
 from edgeft.exporting.ceilings import Versions
 from edgeft.exporting.gates import Gate
+from edgeft.exporting.reordered import Reordered
 from edgeft.exporting.samples import Trial, torch_answers
 from edgeft.exporting.sources import Sources
 from edgeft.exporting.trace import trace
@@ -30,6 +31,7 @@ class Made:
     predicted_bytes  size of its numbers
     float_nodes      name -> why the engine left it float
     changes          places each pass changed
+    reordered        the same logits with every sum in another order; None for a float model
     """
 
     graph: ir.Model
@@ -40,6 +42,7 @@ class Made:
     gates: Sequence[Gate]
     float_nodes: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[str, int] = field(default_factory=dict)
+    reordered: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Maker:
         assert self.trained_scheme is not None and self.stored_scheme is not None
         model = self.sources.quantized(state, self.trained_scheme)
         expected = torch_answers(model, self.trial)
+        reordered = torch_answers(Reordered(model), self.trial)
         predicted = predict.integer_bytes(model)
         model.set_mode("export")
         graph = self._trace(model)
@@ -94,7 +98,7 @@ class Maker:
         changes = passes.run(graph, pipeline)
         left = dict(model.float_nodes)
         judged = gates.integer_gates(pipeline)
-        return Made(graph, title, self.stored_scheme.name, expected, predicted, judged, left, changes)
+        return Made(graph, title, self.stored_scheme.name, expected, predicted, judged, left, changes, reordered)
 
     def _trace(self, model: nn.Module) -> ir.Model:
         return trace(model, self.sources.inputs, self.output, self.sources.example, self.versions.opset)

@@ -44,7 +44,7 @@ def test_files_keep_to_what_the_runtime_of_the_profile_loads():  # R01
     assert choose_versions(None, None, board(max_opset=19)) == Versions(19, 9)
     with pytest.raises(ProfileError, match="IR versions up to 8, and opset 20 needs 9"):
         choose_versions(U8S8, None, board(max_ir=8))
-    with pytest.raises(ProfileError, match="A board loads opsets up to 20, and .* needs opset 21; type a lower --opset"):
+    with pytest.raises(ProfileError, match="loads opsets up to 20, and .* needs opset 21; type a lower --opset"):
         choose_versions(U8S8, 21, board(onnxruntime_min="1.17.3"))
 
 

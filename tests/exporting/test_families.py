@@ -15,13 +15,17 @@ import pytest
 import torch
 from torch import nn
 from transformers import (
-    BertConfig, BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
 )  # fmt: skip
 
 from edgeft.exporting import gates, passes, predict
 from edgeft.exporting.gates.agreement import AgainstTorch, OffAgainstOn, cosine
 from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.coverage import products
+from edgeft.exporting.reordered import Reordered
 from edgeft.exporting.trace import trace
 from edgeft.quant import engine
 from edgeft.scheme import S8S8, U8S8, Scheme
@@ -166,6 +170,18 @@ def test_float_graph_computes_what_the_model_computes(tmp_path):
     ids = [str(index) for index in range(len(expected))]
     judged = Artifact("float32", tmp_path / "float32.onnx", family.inputs, OUTPUT, batches, ids, expected)
     assert [outcome for outcome in gates.run_all(judged, gates.float_gates()) if not outcome["passed"]] == []
+
+
+@pytest.mark.parametrize("name", ["bert", "mobilenetv3"])
+def test_reordered_sums_are_the_same_numbers_but_for_their_last_bits(name):
+    family = FAMILIES[name][0]()
+    batch = family.batches[0]
+    plain = engine.float_graph(family.model, family.inputs, {key: tensor[:2] for key, tensor in batch.items()})
+    with torch.no_grad():
+        one, other = plain(**batch), Reordered(plain)(**batch)
+        again, third = Reordered(plain)(**batch), Reordered(plain, seed=1)(**batch)
+    assert torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
+    assert torch.equal(other, again) and not torch.equal(other, third) and not torch.equal(one, other)
 
 
 def test_columns_come_in_the_order_of_the_labels(tmp_path):

@@ -309,6 +309,20 @@ def test_two_other_answers_in_256_are_too_many(tmp_path):  # Q13
         assert outcome.passed is passed and outcome.places == tuple(f"s{index}" for index in range(wrong))
 
 
+def test_a_model_may_be_as_far_from_its_file_as_from_itself(tmp_path):
+    # unit vectors at small angles: the cosine of 0.02 rad is 0.9998, that of 0.05 rad 0.99875
+    def turned(angle):
+        return np.tile(np.array([[np.cos(angle), np.sin(angle), 0]], np.float32), (256, 1))
+
+    for to_file, to_itself, passed in ((0.02, 0.02, True), (0.05, 0.02, False), (0.02, 0.001, False), (0.01, 0, True)):
+        judged = _relu(tmp_path, turned(to_file))
+        judged.batches = [{"x": turned(0)}]
+        judged.reordered = turned(to_file + to_itself)
+        assert AgainstTorch().run(judged).passed is passed, (to_file, to_itself)
+    judged.expected, judged.reordered = turned(0.02), None
+    assert not AgainstTorch().run(judged).passed
+
+
 def test_foreign_bias_scale_shows_between_optimizer_off_and_on(good, tmp_path):
     # The same fault as above, seen by what it does: x 200 turns the answers.
     bias = graph.stored_weight(product(good).inputs[2])

@@ -43,11 +43,18 @@ def _figures(one: Logits, other: Logits) -> tuple[float, float, str]:
     return angle, share, text
 
 
+# Two correct computations may differ this many times as much as the model differs from itself with reordered sums.
+_TIMES_ITSELF = 2.0
+
+
 @dataclass(frozen=True)
 class AgainstTorch:
     """The torch model (fake-quantized with integer biases, or float) against the file run as written.
 
-    least_cosine  1 - 1e-4 on trained models; random ones are chaotic and reach 0.995
+    least_cosine  1 - 1e-4. A quantized model in which rounding ties spread may be further away, but only where the
+                  torch model is as far from itself once its sums are added in another order (see reordered.py): not
+                  more than twice as far. Leaving out the rounding of biases, the smallest fault there is, was ten
+                  times as far on MiniLM.
     least_same    share of held-out samples with the same answer
     """
 
@@ -60,7 +67,12 @@ class AgainstTorch:
             return Outcome(False, "an output is not finite")
         angle, share, text = _figures(artifact.expected, artifact.plain)
         places = tuple(np.array(artifact.ids)[~same_answer(artifact.expected, artifact.plain)])
-        return Outcome(angle > self.least_cosine and share >= self.least_same, text, places)
+        near = angle > self.least_cosine
+        if artifact.reordered is not None:
+            itself = cosine(artifact.expected, artifact.reordered)
+            text += f"; torch against itself with reordered sums {itself:.6f}"
+            near = near or 1 - angle <= _TIMES_ITSELF * (1 - itself)
+        return Outcome(near and share >= self.least_same, text, places)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Artifact:
     inputs, output   as the manifest declares them
     batches          encoded held-out samples by input name; `ids` names each row
     expected         logits [n, labels] of the torch model on the same samples
+    reordered        the same with every sum in another order: how near the model is to itself; None for a float model
     predicted_bytes  size of the file's numbers by their dtypes; None when nothing predicts it
     float_nodes      products that stay float by decision: name -> reason
     options          session configuration of the target's profile
@@ -41,6 +42,7 @@ class Artifact:
     predicted_bytes: int | None = None
     float_nodes: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    reordered: NDArray[np.float32] | None = None
 
     @cached_property
     def model(self) -> ir.Model:
