@@ -28,7 +28,7 @@ from edgeft.exporting.gates.coverage import products
 from edgeft.exporting.reordered import Reordered
 from edgeft.exporting.trace import trace
 from edgeft.quant import engine
-from edgeft.scheme import S8S8, U8S8, Scheme
+from edgeft.scheme import S8S8, U8S8, U8S8_7BIT, Scheme
 from edgeft.tasks.task import TensorSpec
 from tests.exporting.runs import with_biases
 
@@ -149,10 +149,14 @@ def test_every_product_of_the_family_is_an_integer_one(name, tmp_path):
     assert cosine(artifact.plain, artifact.optimized) >= 0.995
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3", "distilbert"])
-def test_int8_activations_are_integer_too(name, tmp_path):
+@pytest.mark.parametrize(
+    "name, scheme",
+    [("mobilenetv3", S8S8), ("distilbert", S8S8), ("mobilenetv3", U8S8_7BIT), ("distilbert", U8S8_7BIT)],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_other_grids_are_integer_too(name, scheme, tmp_path):
     make, count = FAMILIES[name]
-    artifact, pipeline = _export(make(), tmp_path, S8S8)
+    artifact, pipeline = _export(make(), tmp_path, scheme)
     assert _failures(artifact, pipeline) == []
     assert Counter(product.integer for product in products(artifact)) == {True: count}
     assert cosine(artifact.expected, artifact.plain) >= 0.995

@@ -23,7 +23,7 @@ from edgeft.exporting.passes.unshare import Unshare
 from edgeft.scheme import S8S8, U8S8
 from tests.exporting import graphs
 
-FOLD = FoldWeights(-127, 127)
+FOLD = FoldWeights()
 X = np.array([[1, -2, 0.5, 3]], np.float32)
 
 
@@ -38,11 +38,11 @@ def test_weights_become_integers_and_the_dequantize_stays():
     assert FOLD.broken(model) == []
 
 
-def test_weight_codes_keep_to_the_bounds_of_seven_bits():
-    # 100 / 0.25 = 400, -50 / 0.5 = -100, 3 / 1 = 3
-    model = graphs.linear(weight=np.tile(np.array([100, -50, 3], np.float32), (4, 1)))
-    FoldWeights(-64, 64).apply(model)
-    assert graphs.constants(model)["w_int8"][0].tolist() == [64, -64, 3]
+def test_weight_codes_saturate_at_the_storage_type():
+    # 100 / 0.25 = 400, -100 / 0.5 = -200, 3 / 1 = 3
+    model = graphs.linear(weight=np.tile(np.array([100, -100, 3], np.float32), (4, 1)))
+    FOLD.apply(model)
+    assert graphs.constants(model)["w_int8"][0].tolist() == [127, -128, 3]
 
 
 def test_weight_ties_round_to_even_like_the_runtime(tmp_path):

@@ -31,7 +31,7 @@ def float_pipeline(opset: int, ir_version: int) -> tuple[Pass, ...]:
 def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass, ...]:
     """The passes for a scheme's number grids, in an order that matters: later ones rely on earlier contracts."""
     return (
-        FoldWeights(scheme.weight.qmin, scheme.weight.qmax),
+        FoldWeights(),
         Rescale(),
         FoldTransposes(),
         GatherIntegers(),

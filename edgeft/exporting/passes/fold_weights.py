@@ -17,12 +17,10 @@ from edgeft.exporting import graph
 class FoldWeights:
     """QuantizeLinear of a constant -> an integer initializer; the DequantizeLinear stays.
 
-    low, high  bounds of weight codes (7-bit weights are -64..64); they hold for signed grids whose zero point is 0,
-               since QuantizeLinear itself knows only the bounds of the storage type
+    Narrower bounds than those of the storage type (7-bit weights) are kept by the engine, which clips weights to
+    their own grid before it traces.
     """
 
-    low: int
-    high: int
     name: str = "fold weights"
     contract: str = "no QuantizeLinear reads a constant"
 
@@ -43,15 +41,12 @@ class FoldWeights:
         """clip(rint(w / s) + z): rint and the float32 division are what QuantizeLinear does."""
         kind = grid.zero_point.dtype
         bounds = np.iinfo(kind)
-        low, high = int(bounds.min), int(bounds.max)
-        if kind == np.int8 and not grid.zero_point.any():
-            low, high = max(low, self.low), min(high, self.high)
         shape = [1] * content.ndim
         if grid.axis is not None:
             shape[grid.axis] = -1
         scale, zero = grid.scale.reshape(shape), grid.zero_point.reshape(shape)
         code = np.rint(content.astype(np.float32) / scale) + zero.astype(np.float32)
-        return np.clip(code, low, high).astype(kind)
+        return np.clip(code, bounds.min, bounds.max).astype(kind)
 
     def broken(self, model: ir.Model) -> list[str]:
         return [
