@@ -34,54 +34,96 @@ class Grid:
     def bytes_per_value(self) -> int:
         return int(self.dtype[1:]) // 8
 
+    @property
+    def levels(self) -> int:
+        return self.qmax - self.qmin + 1
+
+
+_S8 = Grid("s8", -127, 127, symmetric=True)
+_S8_CHANNELS = Grid("s8", -127, 127, symmetric=True, per_channel=True)
+# Products of u8 and s8 pairs overflow the 16-bit sums of VPMADDUBSW unless weights keep to 7 bits.
+_7BIT_CHANNELS = Grid("s8", -64, 64, symmetric=True, per_channel=True)
+
 
 @dataclass(frozen=True)
 class Scheme:
-    """The arithmetic of one target.
+    """The arithmetic of one target (quantization.md section 5 has the sources, target by target).
 
-    name        as the user types it
-    title       one line for a person
-    activation  grid of what flows between operators
-    weight      grid of convolution and linear weights (and, per tensor, of embedding tables)
-    opset       lowest ONNX opset that can say this (quantization.md section 4.4: 20 for 8 bit)
-    trained_as  schemes with the same value train the same numbers; only the stored dtype differs
+    name           as the user types it
+    title          one line for a person
+    trained_as     schemes with the same value train the same numbers; only the stored dtype differs
+    activation     grid of what flows between operators
+    weight         grid of convolution weights
+    linear_weight  grid of the weights of linear layers
+    table          grid of embedding tables, per tensor
+    opset          lowest ONNX opset that can say this (quantization.md section 4.4: 20 for 8 bit)
+    quantizes      "outputs": every tensor an operator writes is on a grid (onnxruntime's CPU kernels, QNN)
+                   "inputs": only what products and residual sums read is (TensorRT)
+    integer_bias   biases are int32 on the grid of the accumulator; else they stay float
+    float_logits   the last linear layer may answer in float, finer than any 8-bit grid
+    runs_on_cpu    onnxruntime's CPU provider has integer kernels for it, so that export can prove them here
     """
 
     name: str
     title: str
-    activation: Grid
-    weight: Grid
-    opset: int
     trained_as: str
+    activation: Grid
+    weight: Grid = _S8_CHANNELS
+    linear_weight: Grid = _S8_CHANNELS
+    table: Grid = _S8
+    opset: int = 20
+    quantizes: str = "outputs"
+    integer_bias: bool = True
+    float_logits: bool = True
+    runs_on_cpu: bool = True
 
-
-_WEIGHT_S8 = Grid("s8", -127, 127, symmetric=True, per_channel=True)
-# Products of u8 and s8 pairs overflow the 16-bit sums of VPMADDUBSW unless weights keep to 7 bits.
-_WEIGHT_7BIT = Grid("s8", -64, 64, symmetric=True, per_channel=True)
 
 U8S8 = Scheme(
     name="u8s8",
     title="uint8 activations, int8 weights per channel",
-    activation=Grid("u8", 0, 255),
-    weight=_WEIGHT_S8,
-    opset=20,
     trained_as="affine-8bit",
+    activation=Grid("u8", 0, 255),
 )
 U8S8_7BIT = Scheme(
     name="u8s8-7bit",
     title="uint8 activations, 7-bit weights per channel (x86 without VNNI)",
-    activation=Grid("u8", 0, 255),
-    weight=_WEIGHT_7BIT,
-    opset=20,
     trained_as="affine-8bit-7bit-weights",
+    activation=Grid("u8", 0, 255),
+    weight=_7BIT_CHANNELS,
+    linear_weight=_7BIT_CHANNELS,
 )
 S8S8 = Scheme(
     name="s8s8",
     title="int8 activations, int8 weights per channel (ARM)",
-    activation=Grid("s8", -128, 127),
-    weight=_WEIGHT_S8,
-    opset=20,
     trained_as="affine-8bit",
+    activation=Grid("s8", -128, 127),
+)
+S8S8_SYMMETRIC = Scheme(
+    name="s8s8-symmetric",
+    title="int8 activations and weights with zero point 0 (TensorRT)",
+    trained_as="symmetric-8bit-inputs",
+    activation=_S8,
+    quantizes="inputs",
+    integer_bias=False,
+    runs_on_cpu=False,
+)
+U8U8 = Scheme(
+    name="u8u8",
+    title="uint8 activations, 8-bit weights, linear layers per tensor (QNN HTP)",
+    trained_as="affine-8bit-linear-per-tensor",
+    activation=Grid("u8", 0, 255),
+    linear_weight=Grid("u8", 0, 255),
+    float_logits=False,
+)
+U16S8 = Scheme(
+    name="u16s8",
+    title="uint16 activations, int8 weights, linear layers per tensor (QNN HTP)",
+    trained_as="affine-16bit",
+    activation=Grid("u16", 0, 65535),
+    linear_weight=_S8,
+    opset=21,
+    float_logits=False,
+    runs_on_cpu=False,
 )
 
 SCHEMES = Registry(
@@ -90,5 +132,8 @@ SCHEMES = Registry(
         "u8s8": "edgeft.scheme:U8S8",
         "u8s8-7bit": "edgeft.scheme:U8S8_7BIT",
         "s8s8": "edgeft.scheme:S8S8",
+        "s8s8-symmetric": "edgeft.scheme:S8S8_SYMMETRIC",
+        "u8u8": "edgeft.scheme:U8U8",
+        "u16s8": "edgeft.scheme:U16S8",
     },
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from torch import nn
+from torch import fx, nn
 
 from edgeft.quant.engine import QuantModel
+from edgeft.quant.fold import attribute
+from edgeft.quant.quantizer import Quantizer
 
 # Beside each output channel of a quantized weight: scales of weight and bias, a zero point of each.
 _BYTES_A_CHANNEL = 4 + 1 + 4 + 4
@@ -19,26 +19,18 @@ def float_bytes(model: nn.Module) -> int:
 
 
 def integer_bytes(model: QuantModel) -> int:
-    """Weights and tables at the weight grid's size, once for each reader; biases and the rest at 4 bytes."""
-    assert model.scheme is not None
-    scales = {f"{name}.scale" for name, _ in model.quantizers()}
-    readers = _readers(model)
+    """Every parameter once for each node that reads it: behind a quantizer at its grid's size, else at 4 bytes."""
+    graph = model.graph
     total = 0
-    for name, parameter in model.graph.named_parameters():
-        if name in scales:
-            continue
-        if parameter.dim() < 2:
-            total += 4 * parameter.numel() * readers[name]
-        else:
-            one = model.scheme.weight.bytes_per_value * parameter.numel() + _BYTES_A_CHANNEL * parameter.shape[0]
-            total += one * readers[name]
-    return total + sum(buffer.numel() * buffer.element_size() for buffer in model.graph.buffers())
+    for node in graph.graph.nodes:
+        tensor = attribute(graph, node)
+        if isinstance(tensor, nn.Parameter):
+            total += sum(_stored(tensor, user, graph) for user in node.users)
+    return total + sum(buffer.numel() * buffer.element_size() for buffer in graph.buffers())
 
 
-def _readers(model: QuantModel) -> Counter[str]:
-    """How many nodes of the graph read each parameter; at least 1."""
-    counts: Counter[str] = Counter()
-    for node in model.graph.graph.nodes:
-        if node.op == "get_attr":
-            counts[str(node.target)] += len(node.users)
-    return Counter({name: max(1, count) for name, count in counts.items()})
+def _stored(tensor: nn.Parameter, reader: fx.Node, graph: fx.GraphModule) -> int:
+    module = graph.get_submodule(str(reader.target)) if reader.op == "call_module" else None
+    if isinstance(module, Quantizer):
+        return module.grid.bytes_per_value * tensor.numel() + _BYTES_A_CHANNEL * tensor.shape[0]
+    return 4 * tensor.numel()

@@ -97,7 +97,7 @@ class Maker:
         pipeline = passes.integer_pipeline(self.stored_scheme, self.versions.opset, self.versions.ir_version)
         changes = passes.run(graph, pipeline)
         left = dict(model.float_nodes)
-        judged = gates.integer_gates(pipeline)
+        judged = gates.integer_gates(pipeline, self.stored_scheme)
         return Made(graph, title, self.stored_scheme.name, expected, predicted, judged, left, changes, reordered)
 
     def _trace(self, model: nn.Module) -> ir.Model:

@@ -7,7 +7,8 @@ operator stands the grid of what it moved, so that the device sees equal scales 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from edgeft.quant.operators import (
     CAST,
     CLIP,
     CLIP_BOUNDS,
+    CONVOLUTION,
     FIXED,
     LIST,
     MATMUL,
@@ -59,17 +61,15 @@ class Inserter:
     mask_adds: set[fx.Node] = field(default_factory=set)
     completed: list[str] = field(default_factory=list)
     kept_float: list[tuple[str, str]] = field(default_factory=list)
+    _on_grid: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
     def run(self) -> None:
         nodes = list(self.graph.graph.nodes)
         self.live = _live_nodes(self.graph, nodes)
         self.mask_adds = _mask_adds(nodes, self.live)
-        for node in nodes:
-            self._visit(node)
-        for node in nodes:
-            self._complete(node)
-        for node in nodes:
-            self._quantize_bias(node)
+        for act in _ACTS[self.scheme.quantizes]:
+            for node in nodes:
+                act(self, node)
         self.graph.graph.lint()
         self.graph.recompile()
 
@@ -100,15 +100,15 @@ class Inserter:
             return
         if name in WEIGHTED | BINARY and _only_user_clips(node):
             return
-        if name == "linear" and all(user.op == "output" for user in node.users):
-            return  # logits: the integer product has a float output, finer than any 8-bit grid
+        if self.scheme.float_logits and name == "linear" and all(user.op == "output" for user in node.users):
+            return
         self._after(node, self._output_quantizer(node, name))
 
     def _output_quantizer(self, node: fx.Node, name: str) -> Quantizer:
         grid = self.scheme.activation
-        if name in FIXED:
-            scale, above = FIXED[name]
-            return Quantizer(grid, fixed=(scale, grid.qmin + above))
+        fixed = FIXED[name](grid) if name in FIXED else None
+        if fixed is not None:
+            return Quantizer(grid, fixed=fixed)
         bounds = CLIP_BOUNDS[name](node) if name in CLIP_BOUNDS else None
         cap = (bounds[1] - bounds[0]) / (grid.qmax - grid.qmin) if bounds else None
         return self._activation(cap)
@@ -121,12 +121,12 @@ class Inserter:
         assert isinstance(weight, fx.Node)
         tensor = attribute(self.graph, weight)
         assert tensor is not None
-        quantizer = Quantizer(self.scheme.weight, channels=tensor.shape[0], axis=0)
+        grid = self.scheme.linear_weight if name_of(node) == "linear" else self.scheme.weight
+        quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True)
         self._replace_argument(node, 1, quantizer, f"{node.name}_weight_fq")
 
     def _quantize_table(self, node: fx.Node) -> None:
-        grid = replace(self.scheme.weight, dtype="s8", qmin=-127, qmax=127, per_channel=False)
-        quantizer = Quantizer(grid)
+        quantizer = Quantizer(self.scheme.table)
         self._replace_argument(node, 0, quantizer, f"{node.name}_table_fq")
         self._after(node, SameGrid(quantizer))
 
@@ -144,8 +144,23 @@ class Inserter:
                 self.completed.append(f"{operand.name} -> {node.name}")
                 self._replace_operand(node, index, operand)
 
+    def _quantize_reads(self, node: fx.Node) -> None:
+        """Put what a product reads on a grid, and of a residual sum the operand that no convolution is fused with."""
+        name = name_of(node)
+        if name in WEIGHTED and attribute(self.graph, node.args[1]) is not None:
+            self._quantize_weight(node)
+        operands = _data_operands(node, name) if name in WEIGHTED | MATMUL else _skip_operands(node)
+        for index, operand in operands:
+            if operand in self.live and _is_float(operand) and self.find(operand) is None:
+                self._replace_operand(node, index, operand)
+
     def _quantize_bias(self, node: fx.Node) -> None:
-        if name_of(node) not in WEIGHTED or len(node.args) < 3 or attribute(self.graph, node.args[2]) is None:
+        if (
+            not self.scheme.integer_bias
+            or name_of(node) not in WEIGHTED
+            or len(node.args) < 3
+            or attribute(self.graph, node.args[2]) is None
+        ):
             return
         source, weight = self.find(node.args[0]), self.find(node.args[1])
         if source is None or weight is None:
@@ -210,16 +225,27 @@ class Inserter:
         node.update_arg(index, new)
 
     def _replace_operand(self, node: fx.Node, index: int, operand: fx.Node) -> None:
-        target = self._register(self._activation(), f"{node.name}_input{index}_fq")
-        with self.graph.graph.inserting_before(node):
-            new = self.graph.graph.call_module(target, (operand,))
-        new.meta["val"] = operand.meta.get("val")
-        self.live.add(new)
+        """A quantizer between `operand` and `node`; nodes that read the same tensor share it."""
+        new = self._on_grid.get(operand)
+        if new is None:
+            target = self._register(self._activation(), f"{node.name}_input{index}_fq")
+            with self.graph.graph.inserting_after(operand):
+                new = self.graph.graph.call_module(target, (operand,))
+            new.meta["val"] = operand.meta.get("val")
+            self.live.add(new)
+            self._on_grid[operand] = new
         node.replace_input_with(operand, new)
 
     def _register(self, module: torch.nn.Module, name: str) -> str:
         self.graph.add_submodule(name, module)
         return name
+
+
+# What is done to each node in graph order, by what the target wants on a grid.
+_ACTS: dict[str, tuple[Callable[[Inserter, fx.Node], None], ...]] = {
+    "outputs": (Inserter._visit, Inserter._complete, Inserter._quantize_bias),
+    "inputs": (Inserter._quantize_reads, Inserter._quantize_bias),
+}
 
 
 def _is_float(node: fx.Node) -> bool:
@@ -273,6 +299,15 @@ def _factor(node: fx.Node) -> float | None:
 def _tensor_of(node: fx.Node) -> bool:
     value = node.meta.get("val")
     return isinstance(value, Tensor) and value.dim() > 0
+
+
+def _skip_operands(node: fx.Node) -> list[tuple[int, fx.Node]]:
+    """Of a residual sum the branch beside the convolution that a fused kernel adds it to; nothing for other nodes."""
+    if name_of(node) != "add.Tensor":
+        return []
+    operands = [(i, operand) for i, operand in enumerate(node.args[:2]) if isinstance(operand, fx.Node)]
+    fused = [i for i, operand in operands if name_of(operand) in CONVOLUTION and len(operand.users) == 1]
+    return [(i, operand) for i, operand in operands if i != fused[0]] if fused and len(operands) == 2 else []
 
 
 def _data_operands(node: fx.Node, name: str) -> list[tuple[int, fx.Node]]:

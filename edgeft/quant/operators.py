@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from torch.fx import Node
 
+from edgeft.scheme import Grid
+
 WEIGHTED = frozenset({"conv1d", "conv1d.padding", "conv2d", "conv2d.padding", "linear"})
 CONVOLUTION = WEIGHTED - {"linear"}
 MATMUL = frozenset({"matmul", "bmm"})
@@ -36,11 +38,27 @@ RESCALE = frozenset({"mul.Tensor", "mul.Scalar", "div.Tensor", "div.Scalar"})
 # Between a mask's addition and its softmax.
 CAST = frozenset({"_to_copy", "to.dtype", "type_as", "dropout", "contiguous", "clone", "alias", "detach"})
 
-# Output ranges the operator itself dictates: (scale, zero point above qmin).
-FIXED: dict[str, tuple[float, int]] = {
-    "softmax.int": (1 / 256, 0),
-    "sigmoid": (1 / 256, 0),
-    "hardsigmoid": (1 / 255, 0),
+
+def _unit(grid: Grid) -> tuple[float, int]:
+    """[0, 1): softmax and sigmoid never reach 1, and a power of two is what kernels expect."""
+    return 1 / grid.levels, grid.qmin
+
+
+def _closed_unit(grid: Grid) -> tuple[float, int]:
+    return 1 / (grid.levels - 1), grid.qmin
+
+
+def _both_signs(grid: Grid) -> tuple[float, int] | None:
+    """[-1, 1) in 16 bits as QNN wants it; 8-bit kernels take any range."""
+    return (2 / grid.levels, grid.qmin + grid.levels // 2) if grid.levels > 256 else None
+
+
+# Output grids the operator itself dictates: (scale, zero point), or none for this grid.
+FIXED: dict[str, Callable[[Grid], tuple[float, int] | None]] = {
+    "softmax.int": _unit,
+    "sigmoid": _unit,
+    "hardsigmoid": _closed_unit,
+    "tanh": _both_signs,
 }
 
 

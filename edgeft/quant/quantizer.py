@@ -22,6 +22,7 @@ class Quantizer(nn.Module):
     axis   channel axis of the tensor when the grid is per channel
     fixed  (scale, zero point) that the operator dictates (softmax), never calibrated or trained
     cap    largest scale allowed, so that a clip before the quantizer stays redundant on the device
+    whole_range  nothing is clipped whatever the calibration method: for weights, all of which are known
     modes  float (identity) · calibrate (watch, then quantize with the range so far) · train · export
 
     scale is float32, rank 0 per tensor or [C] per channel; zero_point is int32 of the same shape.
@@ -37,9 +38,10 @@ class Quantizer(nn.Module):
         axis: int = 0,
         fixed: tuple[float, int] | None = None,
         cap: float | None = None,
+        whole_range: bool = False,
     ) -> None:
         super().__init__()
-        self.grid, self.axis, self.fixed, self.cap = grid, axis, fixed, cap
+        self.grid, self.axis, self.fixed, self.cap, self.whole_range = grid, axis, fixed, cap, whole_range
         shape = [channels] if grid.per_channel and channels is not None else []
         scale, zero_point = fixed if fixed is not None else (1.0, 0)
         self.scale = nn.Parameter(torch.full(shape, float(scale)), requires_grad=fixed is None)
@@ -68,9 +70,10 @@ class Quantizer(nn.Module):
             if self.grid.per_channel:
                 self.set_from_weight(x)
             else:
+                method = "minmax" if self.whole_range else self.method
                 self.observer = self.observer or RangeObserver()
-                self.observer.add(x, histogram=self.method != "minmax")
-                self.set_range(METHODS[self.method](self.observer, self.grid.qmax - self.grid.qmin + 1))
+                self.observer.add(x, histogram=method != "minmax")
+                self.set_range(METHODS[method](self.observer, self.grid.levels))
         return self._train(x)
 
     def _train(self, x: Tensor) -> Tensor:
@@ -175,4 +178,5 @@ class BiasQuantizer(nn.Module):
         data, weight = self._scales_of
         # 2**30 and not 2**31 - 1: the scale of the data may shrink a little while it is trained.
         least = bias.detach().abs() / (data.scale.detach() * self.factor * 2.0**30)
+        least = least if weight.scale.dim() else least.max()
         weight.scale.copy_(torch.maximum(weight.scale, least.to(weight.scale.dtype)))

@@ -25,10 +25,11 @@ from edgeft.exporting import gates, passes, predict
 from edgeft.exporting.gates.agreement import AgainstTorch, OffAgainstOn, cosine
 from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.coverage import products
+from edgeft.exporting.gates.on_grid import OnGrid
 from edgeft.exporting.reordered import Reordered
 from edgeft.exporting.trace import trace
 from edgeft.quant import engine
-from edgeft.scheme import S8S8, U8S8, U8S8_7BIT, Scheme
+from edgeft.scheme import S8S8, S8S8_SYMMETRIC, U8S8, U8S8_7BIT, U8U8, U16S8, Scheme
 from edgeft.tasks.task import TensorSpec
 from tests.exporting.runs import with_biases
 
@@ -131,10 +132,10 @@ def _export(family: Family, folder, scheme: Scheme, opset: int = 20) -> tuple[Ar
     return artifact, pipeline
 
 
-def _failures(artifact: Artifact, pipeline) -> list:
+def _failures(artifact: Artifact, pipeline, scheme: Scheme = U8S8) -> list:
     """All gates; parity as far as a random net can have it."""
     chaotic = (AgainstTorch, OffAgainstOn)
-    asked = [gate for gate in gates.integer_gates(pipeline) if not isinstance(gate, chaotic)]
+    asked = [gate for gate in gates.integer_gates(pipeline, scheme) if not isinstance(gate, chaotic)]
     return [outcome for outcome in gates.run_all(artifact, asked) if not outcome["passed"]]
 
 
@@ -151,15 +152,39 @@ def test_every_product_of_the_family_is_an_integer_one(name, tmp_path):
 
 @pytest.mark.parametrize(
     "name, scheme",
-    [("mobilenetv3", S8S8), ("distilbert", S8S8), ("mobilenetv3", U8S8_7BIT), ("distilbert", U8S8_7BIT)],
+    [
+        ("mobilenetv3", S8S8),
+        ("distilbert", S8S8),
+        ("mobilenetv3", U8S8_7BIT),
+        ("distilbert", U8S8_7BIT),
+        ("mobilenetv3", U8U8),
+        ("bert", U8U8),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_other_grids_are_integer_too(name, scheme, tmp_path):
     make, count = FAMILIES[name]
     artifact, pipeline = _export(make(), tmp_path, scheme)
-    assert _failures(artifact, pipeline) == []
+    assert _failures(artifact, pipeline, scheme) == []
     assert Counter(product.integer for product in products(artifact)) == {True: count}
     assert cosine(artifact.expected, artifact.plain) >= 0.995
+
+
+@pytest.mark.parametrize("scheme", [S8S8_SYMMETRIC, U16S8], ids=lambda scheme: scheme.name)
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3", "vit", "bert"])
+def test_grids_of_accelerators_are_in_the_file(name, scheme, tmp_path):
+    make, count = FAMILIES[name]
+    artifact, pipeline = _export(make(), tmp_path, scheme, opset=scheme.opset)
+    assert _failures(artifact, pipeline, scheme) == []
+    outcome = OnGrid(scheme.activation).run(artifact)
+    assert outcome.evidence.startswith(f"{count} of {count} products") and outcome.places == ()
+    assert cosine(artifact.expected, artifact.plain) >= 0.995
+
+
+def test_a_zero_point_where_the_target_wants_none_is_named(tmp_path):
+    artifact, _ = _export(_image("resnet18"), tmp_path, S8S8)
+    outcome = OnGrid(S8S8_SYMMETRIC.activation).run(artifact)
+    assert not outcome.passed and "the zero point of its data is not 0" in outcome.places[0]
 
 
 def test_float_graph_computes_what_the_model_computes(tmp_path):

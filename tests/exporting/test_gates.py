@@ -35,7 +35,7 @@ def product(model):
 
 def test_a_good_file_passes_every_gate(good, tmp_path):
     judged = graphs.artifact(good, tmp_path, predicted_bytes=12 + 12 + 3 * 13)
-    outcomes = gates.run_all(judged, gates.integer_gates(PIPELINE))
+    outcomes = gates.run_all(judged, gates.integer_gates(PIPELINE, U8S8))
     assert [outcome["gate"] for outcome in outcomes if not outcome["passed"]] == []
     assert len({outcome["gate"] for outcome in outcomes}) == len(outcomes) == 12
 

@@ -9,7 +9,7 @@ from edgeft.quant.engine import QuantModel, build, calibrate, float_graph
 from edgeft.quant.operators import MATMUL, WEIGHTED, name_of
 from edgeft.quant.quantizer import BiasQuantizer, Quantizer
 from edgeft.quant.store import load_state, save_state
-from edgeft.scheme import U8S8
+from edgeft.scheme import S8S8_SYMMETRIC, U8S8, U8U8, U16S8
 from edgeft.tasks.task import TensorSpec
 from tests.quant.models import TEXT, TIMM, Timm, model_and_batch, text_batch, text_model
 
@@ -267,3 +267,57 @@ def test_export_mode_clips_weights_and_changes_no_answer() -> None:
             if q.grid.per_channel:
                 codes = weight / q.scale.reshape([-1] + [1] * (weight.dim() - 1))
                 assert codes.abs().max() <= 127.01
+
+
+class Residual(nn.Module):
+    """relu(conv(x)) as the skip of conv(conv(.)): the sum a TensorRT kernel fuses with its second convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        skip = torch.relu(self.stem(pixel_values))
+        return torch.relu(self.second(torch.relu(self.first(skip))) + skip).mean((2, 3))
+
+
+def test_quantizers_on_inputs_only_are_shared_and_leave_the_fused_branch_alone() -> None:
+    inputs = (TensorSpec("pixel_values", "float32", ("batch", 3, 8, 8)),)
+    batch = {"pixel_values": torch.randn(2, 3, 8, 8)}
+    quantized = build(Residual(), inputs, batch, S8S8_SYMMETRIC)
+    calibrate(quantized, [batch])
+    activations = {name: q for name, q in quantized.quantizers() if not q.grid.per_channel}
+    # the picture, what the first convolution reads (which is the skip as well), and what the second one reads
+    assert len(activations) == 3
+    assert all(q.zero_point.item() == 0 for q in activations.values())
+    nodes = {node.name: node for node in quantized.graph.graph.nodes}
+    skip, main = nodes["add"].args[1], nodes["add"].args[0]
+    assert name_of(main) == "conv2d"
+    assert skip.op == "call_module" and skip is nodes["conv2d_1"].args[0]
+    assert not any(isinstance(m, BiasQuantizer) for m in quantized.graph.modules())
+
+
+def test_16_bit_activations_have_257_times_finer_steps() -> None:
+    model, inputs, batch = model_and_batch("mobilenetv3_small_050")
+    first = {}
+    for scheme in (U8S8, U16S8):
+        quantized = build(model, inputs, batch, scheme)
+        calibrate(quantized, [batch])
+        found = dict(quantized.quantizers())
+        first[scheme.name] = found["pixel_values_fq"].scale.item()
+        sigmoid = found["hardsigmoid_fq"]
+        assert sigmoid.scale.item() == pytest.approx(1 / (scheme.activation.levels - 1))
+        assert sigmoid.zero_point.item() == 0
+    assert first["u8s8"] / first["u16s8"] == pytest.approx(65535 / 255, rel=1e-5)
+
+
+def test_linear_weights_per_tensor_have_one_scale_and_an_exact_zero() -> None:
+    model, inputs, batch = model_and_batch("bert")
+    quantized = build(model, inputs, batch, U8U8)
+    calibrate(quantized, [batch], "percentile")
+    weights = [(q, w) for q, w in quantized._weights() if q.grid == U8U8.linear_weight]
+    assert len(weights) == 14
+    for q, weight in weights:
+        low, high = min(0.0, weight.min().item()), max(0.0, weight.max().item())
+        assert q.scale.item() == pytest.approx((high - low) / 255, rel=1e-5)  # whole range, whatever the method
+        assert q.zero_point.item() == round(-low / q.scale.item())

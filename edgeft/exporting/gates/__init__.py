@@ -9,9 +9,11 @@ from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.coverage import Coverage
 from edgeft.exporting.gates.form import Biases, Contracts, DataInside, Inference
 from edgeft.exporting.gates.gate import Gate, Outcome, run_all
+from edgeft.exporting.gates.on_grid import OnGrid
 from edgeft.exporting.gates.running import Batches, Finite, Repeats, Shapes
 from edgeft.exporting.gates.size import Size
 from edgeft.exporting.passes.step import Pass
+from edgeft.scheme import Scheme
 
 __all__ = ["Artifact", "Gate", "Outcome", "float_gates", "integer_gates", "run_all"]
 
@@ -24,6 +26,9 @@ def float_gates() -> tuple[Gate, ...]:
     return (*_every_file(), AgainstTorch(), OffAgainstOn())
 
 
-def integer_gates(passes: Sequence[Pass]) -> tuple[Gate, ...]:
-    """`passes` made the file; their contracts are read from it again."""
-    return (*_every_file(), Contracts(passes), Biases(), Coverage(), AgainstTorch(), OffAgainstOn())
+def integer_gates(passes: Sequence[Pass], scheme: Scheme) -> tuple[Gate, ...]:
+    """`passes` made the file; their contracts are read from it again. Integer kernels are proven where they can run:
+    for a target whose kernels this machine lacks, the file's form is."""
+    biases = (Biases(),) if scheme.integer_bias else ()
+    kernels = Coverage() if scheme.runs_on_cpu else OnGrid(scheme.activation)
+    return (*_every_file(), Contracts(passes), *biases, kernels, AgainstTorch(), OffAgainstOn())

@@ -30,16 +30,16 @@ def float_pipeline(opset: int, ir_version: int) -> tuple[Pass, ...]:
 
 def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass, ...]:
     """The passes for a scheme's number grids, in an order that matters: later ones rely on earlier contracts."""
+    dtype = scheme.activation.dtype
     return (
         FoldWeights(),
         Rescale(),
         FoldTransposes(),
         GatherIntegers(),
         PoolGlobally(),
-        LinearAsGemm(),
-        QuantizeBiases(),
+        *((LinearAsGemm(), QuantizeBiases()) if scheme.integer_bias else ()),
         ScalarGrids(),
         Unshare(),
-        StoreActivationsAs(scheme.activation.dtype),
+        *((StoreActivationsAs(dtype),) if dtype in ("u8", "s8") and not scheme.activation.symmetric else ()),
         Tidy(opset, ir_version),
     )
