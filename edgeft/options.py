@@ -106,6 +106,14 @@ def number(low: float, *, above: bool = False) -> Reader:
     return read
 
 
+def share(value: Any) -> float:
+    """A number from 0 to below 1."""
+    given = number(0)(value)
+    if given >= 1:
+        raise ValueError("expected a number from 0 to below 1")
+    return given
+
+
 def choice(*words: str) -> Reader:
     def read(value: Any) -> str:
         if value not in words:

@@ -75,6 +75,10 @@ class TuneSpec:
     class_weights: str = option(
         "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"
     )
+    label_smoothing: float | None = option(
+        None, read.share, "share of each label spread over all classes, by default 0.1 for images and 0 for text",
+        metavar="SHARE",
+    )
     patience: int = option(
         0, read.whole(0), "stop after so many evaluations without a better score; 0 = never", metavar="N"
     )

@@ -150,7 +150,7 @@ def test_values_are_read_from_text_and_from_toml_alike(name: str, given: Any, ty
         ("epochs", "many"), ("epochs", float("inf")), ("epochs", True), ("seed", 1.0), ("seed", -1), ("batch_size", 0),
         ("batch_size", "big"), ("freeze", "last:0"), ("freeze", "backbon"), ("freeze", "backbone,none"),
         ("freeze", "regex:("), ("device", "gpu"), ("precision", "fp8"), ("resume", "maybe"), ("model", ""),
-        ("image_size", 4), ("max_length", "1"), ("class_weights", "balance"),
+        ("image_size", 4), ("max_length", "1"), ("class_weights", "balance"), ("label_smoothing", 1.0),
     ],
 )  # fmt: skip
 def test_wrong_values_are_refused(name: str, given: Any) -> None:

@@ -104,11 +104,13 @@ def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
             job.state.finish("original_scores", judge.record(model.to(job.device), "the original"))
 
 
-def training_side(job: Job, encoder: Encoder, augment: str | None, weights: str) -> tuple[Collate, Loss]:
+def training_side(
+    job: Job, encoder: Encoder, augment: str | None, weights: str, smoothing: float
+) -> tuple[Collate, Loss]:
     """How training batches are made (augmented, if images) and what the float phase minimises."""
     vary = augmentation(augment or DEFAULT) if job.task.content == "image" else None
     balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
-    return Collate(encoder, job.seed, vary), cross_entropy(balance)
+    return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing)
 
 
 def float_phase(

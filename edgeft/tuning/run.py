@@ -66,7 +66,9 @@ def tune(spec: TuneSpec) -> Run | None:
     model, processor = acts.load_original(job, spec.model, spec.freeze)
     judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
     acts.score_original(job, judge, model)
-    collate, loss = acts.training_side(job, encoder, spec.augment, spec.class_weights)
+    collate, loss = acts.training_side(
+        job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content)
+    )
     model = acts.float_phase(job, model, processor, float_recipe(model), loss, judge, collate, spec.freeze)
     if target.scheme is not None:
         quantized = acts.calibrate(job, model, target.scheme, encoder, judge, spec.calibration_samples)

@@ -107,6 +107,18 @@ def test_without_being_held_still_statistics_would_change(tmp_path: Path) -> Non
         prove_unchanged(before, hash_tensors(frozen_tensors(model)))
 
 
+def test_a_learning_batchnorm_keeps_the_statistics_it_brings_and_gathers_those_it_lacks() -> None:
+    pretrained, newborn = torch.nn.BatchNorm2d(3), torch.nn.BatchNorm2d(3)
+    pretrained.running_mean.fill_(0.5)
+    model = torch.nn.Sequential(pretrained, newborn)
+    with held_still(model):
+        model.train()
+        model(torch.randn(8, 3, 4, 4) + 2)
+    assert pretrained.running_mean.tolist() == [0.5] * 3
+    assert newborn.running_mean.abs().min() > 0.1
+    assert pretrained.weight.requires_grad
+
+
 def test_dropout_of_frozen_modules_is_off_and_of_the_head_is_on() -> None:
     model = bert()
     freeze(model, "backbone")

@@ -93,6 +93,12 @@ def test_the_scheme_is_the_profile_s_unless_given() -> None:
         find_target("generic", "u8s9")
 
 
+def test_labels_are_smoothed_for_images_unless_asked_otherwise() -> None:
+    assert defaults.label_smoothing(None, "image") == 0.1
+    assert defaults.label_smoothing(None, "text") == 0.0
+    assert defaults.label_smoothing(0.0, "image") == 0.0
+
+
 def test_learning_rates_by_what_learns() -> None:
     bert = transformers.BertForSequenceClassification(small.bert_config(hidden_size=192, num_attention_heads=2))
     resnet = transformers.TimmWrapperForImageClassification(
