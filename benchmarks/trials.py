@@ -76,7 +76,10 @@ class Trial:
 TRIALS = {
     "photographs": Trial(
         "EfficientNet-Lite0",
-        {"image_size": 160, "epochs": 4, "freeze": "none", "augment": "flip", "qat_epochs": 1},
+        {
+            "image_size": 160, "epochs": 4, "batch_size": 16, "lr": 5e-4, "freeze": "none", "augment": "flip",
+            "qat_epochs": 1,
+        },  # fmt: skip
         (
             Must("float accuracy", accuracy("float32"), True, 0.92),
             Must("int8 points lost", points_lost, False, 1.0),
