@@ -71,10 +71,17 @@ def _step_gradient(dy: Tensor, dx: Tensor, x: Tensor, y: Tensor, scale: Tensor, 
         axes = [i for i in range(x.dim()) if i != axis % x.dim()]
         total: Tensor = (dx * (y - x) + (dy - dx) * y).sum(axes)
     else:
-        dy, dx, flat = dy.reshape(-1), dx.reshape(-1), y.reshape(-1)
+        dy, dx, y, error = _flat(dy, dx, y, y - x)
         # With nothing outside dy and dx are equal and the last two products cancel exactly.
-        total = torch.dot(dx, (y - x).reshape(-1)) + torch.dot(dy, flat) - torch.dot(dx, flat)
+        total = torch.dot(dx, error) + torch.dot(dy, y) - torch.dot(dx, y)
     return total / scale
+
+
+def _flat(*tensors: Tensor) -> list[Tensor]:
+    """The tensors as vectors in one order of elements, without copies when they share a memory layout."""
+    if all(t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last) for t in tensors):
+        tensors = tuple(t.permute(0, 2, 3, 1) for t in tensors)
+    return [t.reshape(-1) for t in tensors]
 
 
 class RoundBias(torch.autograd.Function):

@@ -82,6 +82,18 @@ def test_step_size_gradient_per_channel_equals_per_tensor_on_each_channel() -> N
         assert s.grad[c].item() == pytest.approx(one.grad.item() * (8 / 24) ** 0.5, rel=1e-5)
 
 
+def test_step_size_gradient_does_not_depend_on_the_memory_layout() -> None:
+    x, upstream = torch.randn(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        s = torch.tensor(0.01, requires_grad=True)
+        y = FakeQuantize.apply(x.to(memory_format=layout), s, -100.0, 100.0, 0, 255)
+        (y * upstream).sum().backward()
+        assert s.grad is not None
+        found.append(s.grad.item())
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
 def test_bias_rounds_to_int32_steps_and_saturates() -> None:
     bias = torch.tensor([0.0149, -1.0, 3e9], requires_grad=True)
     scale = torch.tensor([0.01, 0.3, 1.0])
