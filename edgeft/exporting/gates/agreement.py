@@ -43,8 +43,10 @@ def _figures(one: Logits, other: Logits) -> tuple[float, float, str]:
     return angle, share, text
 
 
-# Two correct computations may differ this many times as much as the model differs from itself with reordered sums.
-_TIMES_ITSELF = 2.0
+# Two correct computations may differ this many times as much as the model differs from itself with reordered sums:
+# the geometric middle between two correct ones (EfficientNet-Lite0 on digits 2.2, whose depthwise sums are not
+# reordered; MiniLM 1.0) and the smallest fault (about 10).
+_TIMES_ITSELF = 4.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class AgainstTorch:
 
     least_cosine  1 - 1e-4. A quantized model in which rounding ties spread may be further away, but only where the
                   torch model is as far from itself once its sums are added in another order (see reordered.py): not
-                  more than twice as far. Leaving out the rounding of biases, the smallest fault there is, was ten
+                  more than four times as far. Leaving out the rounding of biases, the smallest fault there is, was ten
                   times as far on MiniLM.
     least_same    share of held-out samples with the same answer
     """
