@@ -21,7 +21,7 @@ from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
-from edgeft.tuning.augment import DEFAULT, augmentation
+from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, prove_unchanged, say_table
 from edgeft.tuning.job import Job
@@ -108,7 +108,11 @@ def training_side(
     job: Job, encoder: Encoder, augment: str | None, weights: str, smoothing: float
 ) -> tuple[Collate, Loss]:
     """How training batches are made (augmented, if images) and what the float phase minimises."""
-    vary = augmentation(augment or DEFAULT) if job.task.content == "image" else None
+    vary = None
+    if job.task.content == "image":
+        description = (job.state.done("prepared") or {})["preprocessing"]
+        vary = augmentation(augment or DEFAULT, description["height"], description["width"])
+        encoder = job.task.encoder(enlarged(description), job.folder) if vary else encoder
     balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
     return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing)
 

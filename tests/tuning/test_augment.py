@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 
-from edgeft.tuning.augment import _warp, augmentation
+from edgeft.tuning.augment import _warp, augmentation, enlarged
 
 
 def half_bright() -> np.ndarray:
@@ -15,7 +15,7 @@ def half_bright() -> np.ndarray:
 
 
 def views(kind: str, n: int = 40) -> list[np.ndarray]:
-    vary = augmentation(kind)
+    vary = augmentation(kind, 32, 32)
     return [vary(half_bright(), np.random.default_rng(seed)) for seed in range(n)]
 
 
@@ -24,7 +24,7 @@ def mirrored(view: np.ndarray) -> bool:
 
 
 def test_none_is_none() -> None:
-    assert augmentation("none") is None
+    assert augmentation("none", 32, 32) is None
 
 
 def test_crop_never_mirrors_and_flip_does_about_half_the_time() -> None:
@@ -51,16 +51,42 @@ def test_all_channels_are_moved_alike() -> None:
 
 def test_the_identity_view_is_the_image() -> None:
     channel = np.random.default_rng(0).normal(size=(20, 24)).astype(np.float32)
-    np.testing.assert_allclose(_warp(channel, (1, 0, 0, 0, 1, 0)), channel, atol=1e-5)
+    np.testing.assert_allclose(_warp(channel, (1, 0, 0, 0, 1, 0), 20, 24), channel, atol=1e-5)
 
 
 def test_a_shift_repeats_the_border() -> None:
     channel = np.arange(16, dtype=np.float32).reshape(1, 16).repeat(16, axis=0)
-    moved = _warp(channel, (1, 0, 2, 0, 1, 0))
+    moved = _warp(channel, (1, 0, 2, 0, 1, 0), 16, 16)
     np.testing.assert_allclose(moved[0], [*range(2, 16), 15, 15], atol=1e-4)
 
 
+def test_images_are_encoded_a_third_larger_and_views_have_the_size_of_the_model() -> None:
+    description = {
+        "kind": "image",
+        "resize": {"rule": "shortest_edge", "size": 36},
+        "crop": {"height": 33, "width": 30, "rounding": "down"},
+        "height": 33,
+        "width": 30,
+        "rescale": 1 / 255,
+        "mean": [0.5, 0.5, 0.5],
+    }
+    larger = enlarged(description)
+    assert larger["resize"] == {"rule": "shortest_edge", "size": 48}
+    assert larger["crop"] == {"height": 44, "width": 40, "rounding": "down"}
+    assert (larger["height"], larger["width"], larger["mean"]) == (44, 40, [0.5, 0.5, 0.5])
+    vary = augmentation("crop", 33, 30)
+    assert vary is not None
+    assert vary(np.zeros((3, 44, 40), np.float32), np.random.default_rng(0)).shape == (3, 33, 30)
+
+
+def test_a_whole_view_of_a_larger_image_is_the_image_made_smaller() -> None:
+    column = np.arange(40, dtype=np.float32)
+    small = _warp(np.tile(column, (40, 1)), (4 / 3, 0, 0, 0, 4 / 3, 0), 30, 30)
+    # output pixel x reads the input at (x + 0.5) * 4 / 3 - 0.5
+    np.testing.assert_allclose(small[15], (np.arange(30) + 0.5) * 4 / 3 - 0.5, atol=0.02)
+
+
 def test_it_can_be_sent_to_loader_processes() -> None:  # T12
-    vary = pickle.loads(pickle.dumps(augmentation("flip")))
+    vary = pickle.loads(pickle.dumps(augmentation("flip", 32, 32)))
     first = vary(half_bright(), np.random.default_rng(0))
     np.testing.assert_array_equal(first, views("flip", 1)[0])
