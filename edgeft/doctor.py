@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeft import machine, packages
 from edgeft.cpu import read_cpu
 from edgeft.detect import detection
+from edgeft.evaluation.energy import known
+from edgeft.evaluation.meters.kinds import Meter
+from edgeft.evaluation.meters.world import World
 from edgeft.sysfiles import Tree
 
 _DEVICE = ("numpy", "onnxruntime", "PIL", "tokenizers")
@@ -39,7 +39,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
         *_packages(),
         *_providers(),
         *_processor(root),
-        *energy_meters(root),
+        *energy_meters(World(root)),
         *_clocks(root),
         *_memory(root),
     ]
@@ -105,58 +105,25 @@ def _processor(root: Path) -> list[Finding]:
     ]
 
 
-def energy_meters(root: Path = Path("/")) -> list[Finding]:
-    """The meters whose files or commands are here, and whether they can be read; one finding says so when none is."""
-    tree = Tree(root)
-    found = [finding for look in _METERS for finding in look(tree)]
+def energy_meters(world: World) -> list[Finding]:
+    """Every meter whose sensor is here, and whether it can be read; one finding says so when none is."""
+    found = [
+        Finding(f"energy: {name}", *_meter_state(meter, reason))
+        for name, meter, reason in known(world)
+        if reason is None or getattr(reason, "present", True)
+    ]
     if found:
         return found
-    where = machine.describe_machine(root).get("container")
-    reason = " (a container shows none unless /sys/class/powercap is mounted)" if where else ""
-    return [Finding("energy meter", f"none found{reason}: energy will be reported as not measured")]
+    reason = next(reason for name, _, reason in known(world) if name == "rapl")
+    state = f"none found ({getattr(reason, 'reason', reason)}): energy will be reported as not measured"
+    fix = getattr(reason, "fix", "") or "an external meter: --meter FILE.csv, command:CMD, shelly:HOST or tasmota:HOST"
+    return [Finding("energy meter", state, fix)]
 
 
-def _rapl(tree: Tree) -> list[Finding]:
-    zones = tree.glob("sys/class/powercap/intel-rapl:[0-9]*")
-    zones = [zone for zone in zones if zone.name.count(":") == 1]
-    if not zones:
-        return []
-    names = ", ".join(tree.text(zone / "name") or zone.name for zone in zones)
-    if all(tree.number(zone / "energy_uj") is not None for zone in zones):
-        return [Finding("energy: rapl", f"readable: {names}")]
-    fix = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj (holds until the next boot)"
-    return [Finding("energy: rapl", f"present, not readable: {names}", fix)]
-
-
-def _ina3221(tree: Tree) -> list[Finding]:
-    new = tree.glob("sys/bus/i2c/drivers/ina3221/*/hwmon/hwmon*/in*_label")
-    old = tree.glob("sys/bus/i2c/drivers/ina3221x/*/iio:device*/rail_name_*")
-    rails = [name for place in (*new, *old) if (name := tree.text(place)) and name != "NC"]
-    return [Finding("energy: ina3221", f"rails: {', '.join(rails)}")] if rails else []
-
-
-def _pi5_pmic(tree: Tree) -> list[Finding]:
-    if not re.search(r"Raspberry Pi (5|Compute Module 5)", machine.board_model(tree.root) or ""):
-        return []
-    if shutil.which("vcgencmd") is None:
-        return [Finding("energy: pi5-pmic", "vcgencmd is not installed", "sudo apt install raspi-utils")]
-    if not os.access(tree.path("dev/vcio"), os.R_OK | os.W_OK):
-        fix = "sudo usermod -aG video $USER, then log in again"
-        return [Finding("energy: pi5-pmic", "/dev/vcio is not readable", fix)]
-    return [Finding("energy: pi5-pmic", "readable: the rails on the board, not the 5 V input")]
-
-
-def _battery(tree: Tree) -> list[Finding]:
-    found = []
-    for supply in tree.glob("sys/class/power_supply/*"):
-        if tree.text(supply / "type") == "Battery" and tree.text(supply / "scope") != "Device":
-            status = tree.text(supply / "status") or "of unknown status"
-            fix = "" if status == "Discharging" else "unplug the charger to measure with it"
-            found.append(Finding("energy: battery", f"{supply.name} is {status.lower()}", fix))
-    return found
-
-
-_METERS: tuple[Callable[[Tree], list[Finding]], ...] = (_rapl, _ina3221, _pi5_pmic, _battery)
+def _meter_state(meter: Meter, reason: str | None) -> tuple[str, str]:
+    if reason is None:
+        return f"ready: {meter.source}, covers {meter.coverage}", ""
+    return str(getattr(reason, "reason", reason)), getattr(reason, "fix", "")
 
 
 def _clocks(root: Path) -> list[Finding]:

@@ -37,7 +37,7 @@ def claims(
 
 
 def _parts(affects: str) -> tuple[str, ...]:
-    return ("accuracy", "latency") if affects == "all" else (affects,)
+    return ("accuracy", "latency", "energy") if affects == "all" else (affects,)
 
 
 def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tuple[str, str, str]]:
@@ -55,7 +55,26 @@ def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tup
             "same": f"{name} is as fast as {baseline} within {NOISE_FLOOR:.0%}",
         }.get(latency["verdict"], f"no difference in speed between {name} and {baseline} is shown")
         found.append(("latency", text, basis))
+    if energy := comparison.get("energy"):
+        found.append(("energy", *_energy(name, energy, baseline)))
     return found
+
+
+def _energy(name: str, energy: Mapping[str, Any], baseline: str) -> tuple[str, str]:
+    """What is covered stands in the sentence: figures of different coverage must not be compared."""
+    kind = f"{energy['coverage'].replace(' ', '-')} energy"
+    if "ci95" not in energy:
+        return f"no difference in {kind} between {name} and {baseline} is shown", "a single pair of blocks"
+    (low, high), point = energy["ci95"], energy["ratio"]
+    basis = f"gross energy of {energy['blocks']} pairs of alternating blocks, 95 % interval {low:.3f} to {high:.3f}"
+    text = {
+        "less": f"{name} takes at least {int(100 * (1 - high))} % less {kind} than {baseline} "
+        f"(estimate {100 * (1 - point):.0f} %)",
+        "more": f"{name} takes more {kind} than {baseline}: at least {int(100 * (low - 1))} % "
+        f"(estimate {100 * (point - 1):.0f} %)",
+        "same": f"{name} takes as much {kind} as {baseline} within {NOISE_FLOOR:.0%}",
+    }.get(energy["verdict"], f"no difference in {kind} between {name} and {baseline} is shown")
+    return text, basis
 
 
 def _accuracy_text(name: str, accuracy: Mapping[str, Any], baseline: str) -> str:

@@ -2,46 +2,118 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from edgeft.errors import MachineError
+from edgeft.evaluation.meters.kinds import Counter, Log, Meter, Power
+from edgeft.evaluation.meters.world import Unavailable, World
 from edgeft.registry import Registry
 
+# A meter is one file and one line here; packages of others add theirs through the entry points edgeft.meter. An entry
+# is called with (World, what the user wrote behind the name and a colon) and returns a Counter, Power or Log.
+METERS = Registry(
+    "meter",
+    {
+        "rapl": "edgeft.evaluation.meters.rapl:Rapl",
+        "ina3221": "edgeft.evaluation.meters.jetson:Ina3221",
+        "pi5-pmic": "edgeft.evaluation.meters.pmic:Pi5Pmic",
+        "hwmon": "edgeft.evaluation.meters.hwmon:HwmonPower",
+        "hwmon-energy": "edgeft.evaluation.meters.hwmon:HwmonEnergy",
+        "nvml": "edgeft.evaluation.meters.nvml:NvmlEnergy",
+        "nvml-power": "edgeft.evaluation.meters.nvml:NvmlPower",
+        "powermetrics": "edgeft.evaluation.meters.powermetrics:Powermetrics",
+        "battery": "edgeft.evaluation.meters.battery:Battery",
+        "shelly": "edgeft.evaluation.meters.plugs:Shelly",
+        "tasmota": "edgeft.evaluation.meters.plugs:Tasmota",
+        "command": "edgeft.evaluation.meters.command:Command",
+        "log": "edgeft.evaluation.meters.powerlog:PowerLog",
+    },
+)
+# Meters that are part of the machine, the finest first; the others are asked only when the user names them.
+LOCAL = ("rapl", "ina3221", "pi5-pmic", "hwmon-energy", "hwmon", "powermetrics", "nvml", "nvml-power", "battery")
+# Kinds that profiles name and that only the user can point at.
+_EXTERNAL = {
+    "usb-meter": "an external meter: --meter FILE.csv or --meter 'command:CMD'",
+    "plug": "an external meter: --meter shelly:HOST or --meter tasmota:HOST",
+}
+_ON_GPU = ("CUDA", "Tensorrt", "NvTensorRT")
 
-class Meter(Protocol):
-    """Something that knows joules.
 
-    name      as the user types it
-    coverage  what the figure includes, as it stands in every sentence: "CPU package", "module", "wall"
+@dataclass(frozen=True)
+class Choice:
+    """The meter that will be used, as asked for; or none, and why. `tried` holds (meter, why not) of those before."""
+
+    asked: str
+    meter: Meter | None = None
+    tried: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def why_not(self) -> str | None:
+        """None when there is a meter."""
+        if self.meter is not None:
+            return None
+        if self.asked == "none":
+            return "not asked for (--meter none)"
+        return "no meter works here (" + "; ".join(f"{name}: {reason}" for name, reason in self.tried) + ")"
+
+
+def make(asked: str, world: World) -> Any:
+    """The meter `asked` stands for: NAME, NAME:ARGUMENT, or a power log FILE.csv. Raises UsageError for none such."""
+    if asked.endswith(".csv") and not asked.startswith(("log:", "command:")):
+        asked = f"log:{asked}"
+    name, _, argument = asked.partition(":")
+    return METERS.load(name)(world, argument)
+
+
+def choose(asked: str, preferred: Sequence[str], provider: str, world: World | None = None) -> Choice:
+    """What to measure with: for "auto" the first that works, the profile's `preferred` before the others.
+
+    Raises UsageError for a meter that does not exist, MachineError for one the user named that does not work here.
     """
-
-    name: str
-    coverage: str
-
-    def available(self) -> str | None:
-        """None when it can measure here and now, else why not and what would help."""
-        ...
-
-
-# A meter is one file and one line here; packages of others add theirs through the entry points edgeft.meter.
-METERS = Registry("meter", {})
-
-
-def not_measured(reason: str) -> dict[str, Any]:
-    return {"status": "not_measured", "reason": reason}
-
-
-def why_not(asked: str) -> str:
-    """Why this evaluation measures no energy. Raises UsageError for a meter that does not exist.
-
-    `asked` is auto, none, a meter's name or a power log FILE.csv.
-    """
+    world = world or World()
     if asked == "none":
-        return "not asked for (--meter none)"
-    if asked == "auto":
-        return "no energy meter in this version"
-    if Path(asked).suffix == ".csv":
-        raise MachineError(f"power logs like {asked} cannot be read yet", "leave --meter out: energy is then absent")
-    METERS.load(asked)
-    return f"the meter {asked} has no energy pass in this version"
+        return Choice(asked)
+    if asked != "auto":
+        meter = make(asked, world)
+        reason = meter.available()
+        if reason is not None:
+            raise MachineError(f"the meter {asked} cannot measure here: {reason}", "edgeft doctor lists the meters")
+        return Choice(asked, meter)
+    tried: list[tuple[str, str]] = []
+    for name, found, reason in _local(preferred, provider, world):
+        if reason is None:
+            return Choice(name, found, tuple(tried))
+        tried.append((name, reason))
+    return Choice(asked, None, tuple(tried))
+
+
+def _local(preferred: Sequence[str], provider: str, world: World) -> Iterator[tuple[str, Meter | None, str | None]]:
+    on_gpu = provider.startswith(_ON_GPU)
+    first = ("nvml", "nvml-power", *preferred) if on_gpu else preferred
+    for name in dict.fromkeys((*first, *LOCAL)):
+        if name in _EXTERNAL:
+            yield name, None, _EXTERNAL[name]
+        elif name.startswith("nvml") and not on_gpu:
+            yield name, None, f"it covers the graphics card, and {provider} does not run there"
+        else:
+            meter = make(name, world)
+            yield name, meter, meter.available()
+
+
+def known(world: World) -> list[tuple[str, Meter, str | None]]:
+    """(name, meter, why it does not work or None) of all meters of the machine, for `edgeft doctor`."""
+    meters = [(name, make(name, world)) for name in LOCAL]
+    return [(name, meter, meter.available()) for name, meter in meters]
+
+
+def not_measured(reason: str, tried: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    found: dict[str, Any] = {"status": "not_measured", "reason": reason}
+    return found | ({"tried": [{"meter": name, "why_not": str(why)} for name, why in tried]} if tried else {})
+
+
+__all__ = [
+    "LOCAL", "METERS", "Choice", "Counter", "Log", "Meter", "Power", "Unavailable", "World", "choose", "known", "make",
+    "not_measured",
+]  # fmt: skip

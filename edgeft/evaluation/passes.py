@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeft import console, machine
 from edgeft.errors import DataError
+from edgeft.evaluation import energy_figures, energy_pass, validity
 from edgeft.evaluation import latency as timing
 from edgeft.evaluation import shelf as shelves
-from edgeft.evaluation import validity
 from edgeft.evaluation.accuracy import Answers, answer_all
 from edgeft.evaluation.conditions import Snapshot, available_bytes, probe_speed_s
+from edgeft.evaluation.energy import Choice
+from edgeft.evaluation.energy_figures import Energy
+from edgeft.evaluation.energy_plan import plan_for
 from edgeft.evaluation.latency import Pace, Series, Tools
 from edgeft.evaluation.plan import largest_batch
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe, probe
+from edgeft.evaluation.recorders import recorder_for
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Model, Settings, feed_for, open_model, run_logits
 from edgeft.evaluation.shelf import Shelf
@@ -98,6 +102,19 @@ def latency(
     return series, (before, probe_speed_s())
 
 
+def energy(choice: Choice, shelf: Shelf, samples: Samples, preset: Preset, pace: Pace, seed: int) -> Energy:
+    """Joules of alternating blocks. Without a meter nothing runs, and the reason is kept."""
+    if choice.meter is None:
+        return Energy(choice)
+    tools, plan = Tools(), plan_for(preset, choice.meter)
+    recorder = recorder_for(choice.meter, choice.asked, tools.clock)
+    with console.bar("energy", plan.blocks * len(shelf.names), "blocks") as shown:
+        run = energy_pass.measure(
+            shelf, samples.windows(seed), recorder, plan, pace, seed, tools, lambda name: shown.advance(variant=name)
+        )
+    return energy_figures.reduce(choice, run, recorder)
+
+
 def whole_query(samples: Samples, task: Task) -> Callable[[Model, int], Any]:
     """One query as a user has it: read, encode, run, decode."""
 
@@ -129,4 +146,8 @@ def flags(
         ]
         found += [{**entry, "variant": name} for entry in about]
     found += validity.sample_flags(samples.unreadable, len(samples), cut, limit)
-    return sorted(found, key=lambda one: ("invalid", "warning", "note").index(one["severity"]))
+    return worst_first(found)
+
+
+def worst_first(flags: Sequence[validity.Flag]) -> list[validity.Flag]:
+    return sorted(flags, key=lambda one: ("invalid", "warning", "note").index(one["severity"]))

@@ -8,7 +8,19 @@ from edgeft import console, files, machine
 from edgeft.budget import parse_budget
 from edgeft.bundle import Bundle
 from edgeft.errors import BudgetMissed
-from edgeft.evaluation import accuracy, claims, energy, limits, passes, plan, presets, record
+from edgeft.evaluation import (
+    accuracy,
+    claims,
+    energy,
+    energy_figures,
+    energy_flags,
+    energy_plan,
+    limits,
+    passes,
+    plan,
+    presets,
+    record,
+)  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.result import DOCUMENT, SAMPLES, Result, write_samples
 from edgeft.evaluation.samples import Samples
@@ -32,12 +44,13 @@ def evaluate(spec: EvalSpec) -> Result | None:
     names, baseline = plan.choose_variants(bundle, spec.variants)
     preset, pace = presets.preset(spec.preset), plan.pace_of(spec.scenario)
     settings = settings_for(profile, spec.provider, spec.threads, paced=pace.period_s > 0)
-    no_energy = energy.why_not(spec.meter)
+    choice = energy.choose(spec.meter, profile.energy, settings.provider)
     budget = parse_budget(spec.budget) if spec.budget else ()
-    limits.refuse_unmeasurable(budget, no_energy, preset.percentiles)
+    limits.refuse_unmeasurable(budget, choice.why_not, preset.percentiles)
     task = TASKS.load(bundle.task)
     examples = read_examples(bundle.path, bundle.labels)[: spec.limit]
     console.say(plan.describe(bundle, names, baseline, preset, spec.scenario, settings, profile.id, len(examples)))
+    console.say(energy_plan.describe(choice, preset, len(names)))
     if spec.dry_run:
         return None
 
@@ -52,10 +65,13 @@ def evaluate(spec: EvalSpec) -> Result | None:
         pace = passes.settle_pace(spec.scenario, pace, shelf, samples, spec.seed)
         passes.cool_down(start, preset)
         series, probe_s = passes.latency(shelf, samples, task, preset, pace, spec.seed)
+        if choice.meter is not None:
+            passes.cool_down(start, preset)
+        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed)
         shelf.close()
 
     scored = accuracy.score_all(task, answers, bundle.labels)
-    nothing = energy.not_measured(no_energy)
+    query_s = dict(energy_figures.query_means(series))
     document: dict[str, Any] = {
         **record.header(preset, spec.scenario, spec.seed),
         "baseline": baseline,
@@ -66,24 +82,27 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "data": record.data(bundle, answers, len(samples.unreadable), spec.seed, list(samples.lengths.values())),
         "variants": {
             name: record.variant(
-                bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace, nothing
-            )
+                bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
+                energy_figures.variant(joules, name, query_s[name]),
+            )  # fmt: skip
             for name in names
         },
         "comparisons": {
             name: record.compared(baseline, name, scored, answers, series, len(bundle.labels), spec.seed)
+            | energy_figures.compared(joules, baseline, name)
             for name in names
             if name != baseline
         },
     }
     flags = passes.flags(document, start, settings, preset, samples, cut, spec.limit, series, probes, probe_s)
+    flags = passes.worst_first([*flags, *energy_flags.energy_flags(joules, query_s, document["system"])])
     document["validity"] = {"valid": all(flag["severity"] != "invalid" for flag in flags), "flags": flags}
     document["budget"], winner = limits.check(budget, document) if budget else ([], None)
     document |= {"winner": winner} if winner else {}
     document["claims"] = claims.claims(document["comparisons"], baseline, flags)
 
     with files.whole_folder(spec.output) as folder:
-        write_samples(folder / SAMPLES, record.arrays(answers, scored, series))
+        write_samples(folder / SAMPLES, record.arrays(answers, scored, series) | energy_figures.arrays(joules))
         write_reports(Result(folder, document))
         files.write_json(folder / DOCUMENT, document)
     result = Result.open(spec.output)

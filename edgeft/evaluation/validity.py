@@ -1,6 +1,7 @@
 """What speaks against a result, with the evidence, printed beside it.
 
-A flag: {"code", "severity": "invalid" | "warning" | "note", "evidence", "affects": "latency" | "accuracy" | "all"},
+A flag: {"code", "severity": "invalid" | "warning" | "note", "evidence", "affects": "latency" | "accuracy" | "energy" |
+"all"},
 and "variant" when it is about one variant.
 "invalid" means that claims about what it affects do not hold; they are printed as not valid.
 """
@@ -58,7 +59,7 @@ def machine_flags(series: Mapping[str, Series], probes_s: tuple[float, float]) -
     """What the machine did during the latency pass; `probes_s` is the fixed loop before and after."""
     blocks = sorted((block for one in series.values() for block in one.blocks), key=lambda block: block.order)
     shots = [shot for block in blocks for shot in (block.before, block.after)]
-    yield from _throttling(shots)
+    yield from throttling(shots)
     yield from _clock_drop([shot.mhz for shot in (block.after for block in blocks) if shot.mhz is not None])
     swapped = [shot.swapped_in_pages for shot in shots if shot.swapped_in_pages is not None]
     if swapped and swapped[-1] > swapped[0]:
@@ -69,17 +70,17 @@ def machine_flags(series: Mapping[str, Series], probes_s: tuple[float, float]) -
         yield flag("clock", "warning", f"a fixed loop ran {abs(change):.0%} {word} after the pass than before it")
 
 
-def _throttling(shots: Sequence[Snapshot]) -> Iterator[Flag]:
+def throttling(shots: Sequence[Snapshot], affects: str = "latency") -> Iterator[Flag]:
     counts = [shot.throttle_count for shot in shots if shot.throttle_count is not None]
     if counts and counts[-1] > counts[0]:
-        yield flag("throttled", "invalid", f"{counts[-1] - counts[0]} thermal throttle events while timing")
+        yield flag("throttled", "invalid", f"{counts[-1] - counts[0]} thermal throttle events while timing", affects)
     bits = 0
     for shot in shots:
         bits |= shot.pi_throttled or 0
     if bits & 0b0001:
         yield flag("under_voltage", "invalid", f"the board reports under-voltage (throttled=0x{bits:x})", "all")
     if bits & 0b1110:
-        yield flag("throttled", "invalid", f"the board reports throttling (throttled=0x{bits:x})")
+        yield flag("throttled", "invalid", f"the board reports throttling (throttled=0x{bits:x})", affects)
 
 
 def _clock_drop(mhz: Sequence[float]) -> Iterator[Flag]:

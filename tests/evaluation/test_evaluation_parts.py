@@ -14,7 +14,7 @@ from fakes import FakeClock, FakeModel
 from edgeft.budget import parse_budget
 from edgeft.data.dataset import Example
 from edgeft.errors import MachineError, ModelError, UsageError
-from edgeft.evaluation import conditions, energy, limits, passes, plan, probe, session, shelf
+from edgeft.evaluation import conditions, limits, passes, plan, probe, session, shelf
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.presets import PRESETS, preset
 from edgeft.evaluation.samples import Samples
@@ -223,15 +223,6 @@ def test_the_offline_batch_stops_when_memory_runs_short():
 def test_presets_have_a_suggestion():
     with pytest.raises(UsageError, match="did you mean 'standard'"):
         preset("standart")
-
-
-def test_energy_is_never_made_up():
-    # M04, M07
-    assert energy.not_measured(energy.why_not("auto")) == {"status": "not_measured", "reason": energy.why_not("auto")}
-    with pytest.raises(UsageError, match="no meter is called 'rapl'"):
-        energy.why_not("rapl")
-    with pytest.raises(MachineError, match="power logs"):
-        energy.why_not("plug.csv")
 
 
 DOCUMENT = {

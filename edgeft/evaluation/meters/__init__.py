@@ -1,0 +1,1 @@
+"""Energy meters, a file each. Nothing here needs numpy: the sampler's process and `edgeft doctor` load them alone."""
