@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _SEAL = "manifest_sha256"
 _REQUIRED = (
     "task", "metric", "labels", "preprocessing", "inputs", "outputs", "original_is", "scheme", "variants", "eval",
 )  # fmt: skip
+# Raw examples; eval/examples.jsonl vouches for each with a hash of its own.
+_RAW = re.compile(r"eval/\d{5,}([.][a-z0-9]+)?")
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -60,7 +63,7 @@ class Bundle:
     def write_manifest(folder: Path, document: Mapping[str, Any]) -> Bundle:
         """Complete `document` with schema, sizes and hashes of its files, write it as manifest.json, and verify.
 
-        Every variant names its "file"; other files are found in the folder, the raw examples below eval/ apart,
+        Every variant names its "file"; other files are found in the folder, the raw examples in eval/ apart,
         which eval/examples.jsonl lists with their own hashes. Raises FolderError for a missing key or file.
         """
         folder = Path(folder)
@@ -186,7 +189,6 @@ def _other_files(folder: Path, models: set[str]) -> dict[str, str]:
     found = {}
     for place in sorted(folder.rglob("*")):
         name = place.relative_to(folder).as_posix()
-        raw = name.startswith("eval/") and name != "eval/examples.jsonl"
-        if place.is_file() and not raw and name not in models and name not in (MANIFEST, "settings.json"):
+        if place.is_file() and not _RAW.fullmatch(name) and name not in models and name not in (MANIFEST, "settings.json"):
             found[name] = files.sha256_file(place)
     return found

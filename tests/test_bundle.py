@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Path:
     (place / "tokenizer.json").write_text("{}")
     (place / "eval/examples.jsonl").write_text('{"id": "1", "label": "yes", "text": "hi"}\n')
     (place / "eval/00000.jpg").write_bytes(b"raw")
+    (place / "eval/reference.npz").write_bytes(b"arrays")
     Bundle.write_manifest(place, document())
     return place
 
@@ -61,7 +62,7 @@ def test_a_written_bundle_opens(folder: Path) -> None:
     assert entry["opset"] == 20 and entry["ir_version"] == 9
     assert entry["bytes"] == (folder / "original.onnx").stat().st_size
     assert entry["sha256"] == files.sha256_file(folder / "original.onnx")
-    assert set(bundle.document["files"]) == {"tokenizer.json", "eval/examples.jsonl"}
+    assert set(bundle.document["files"]) == {"tokenizer.json", "eval/examples.jsonl", "eval/reference.npz"}
 
 
 def test_an_unknown_variant_is_refused_with_a_suggestion(folder: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_missing_bundle_and_an_unfinished_one(tmp_path: Path) -> None:
         Bundle.open(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["original.onnx", "tokenizer.json", "eval/examples.jsonl"])
+@pytest.mark.parametrize("name", ["original.onnx", "tokenizer.json", "eval/examples.jsonl", "eval/reference.npz"])
 def test_one_changed_byte_names_the_file(folder: Path, name: str) -> None:  # K05
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import console, machine
+from edgeft.bundle import Bundle
 from edgeft.errors import DataError
 from edgeft.evaluation import energy_figures, energy_pass, validity
 from edgeft.evaluation import latency as timing
@@ -24,11 +25,23 @@ from edgeft.evaluation.recorders import recorder_for
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Model, Settings, feed_for, open_model, run_logits
 from edgeft.evaluation.shelf import Shelf
-from edgeft.tasks.task import Task
+from edgeft.tasks import reference
+from edgeft.tasks.task import Encoder, Task
 
 # Examples a fresh process runs on: enough for its memory to reach its peak.
 _PROBE_EXAMPLES = 8
 _COOL_STEP_S, _COOL_WITHIN_C = 5.0, 2.0
+
+
+def prepared_alike(bundle: Bundle, encoder: Encoder, task: Task) -> bool:
+    """Whether inputs are prepared here as they were at export; False when the bundle carries no reference input.
+
+    Raises FolderError when the reference input becomes other arrays here.
+    """
+    if reference.ARRAYS not in bundle.document["files"]:
+        return False
+    reference.check_reference(bundle.path, encoder, task.content)
+    return True
 
 
 def cold(
@@ -146,6 +159,8 @@ def flags(
         ]
         found += [{**entry, "variant": name} for entry in about]
     found += validity.sample_flags(samples.unreadable, len(samples), cut, limit)
+    if not document["data"]["reference_input_checked"]:
+        found.append(validity.no_reference())
     return worst_first(found)
 
 

@@ -18,6 +18,7 @@ from edgeft.evaluation.claims import speed_verdict
 from edgeft.evaluation.latency import Block, Pace, Series
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe
+from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
 from edgeft.files import sha256_text
 from edgeft.tasks.task import Scores
@@ -63,20 +64,20 @@ def _build_info(ort: Any) -> dict[str, str]:
     return {"build_info": str(ort.get_build_info())} if hasattr(ort, "get_build_info") else {}
 
 
-def data(bundle: Bundle, answers: Answers, n_unreadable: int, seed: int, lengths: Sequence[int]) -> dict[str, Any]:
+def data(bundle: Bundle, answers: Answers, samples: Samples, seed: int) -> dict[str, Any]:
     listed = bundle.document["eval"]
     found: dict[str, Any] = {
         "name": Path(bundle.path).name,
         "split": listed.get("split", "test"),
         "sha256": listed["sha256"],
         "n": len(answers.positions),
-        "unreadable": n_unreadable,
+        "unreadable": len(samples.unreadable),
         "labels": list(bundle.labels),
         "preprocessing_sha": sha256_text(repr(sorted(bundle.preprocessing.items()))),
         "bundle_sha256": bundle.sha256,
         "order_seed": seed,
     }
-    if lengths:
+    if lengths := list(samples.lengths.values()):
         found["sequence_length"] = {"min": min(lengths), "median": int(np.median(lengths)), "max": max(lengths)}
     return found
 

@@ -54,7 +54,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
     if spec.dry_run:
         return None
 
-    samples = Samples(examples, task.encoder(bundle.preprocessing, bundle.path))
+    encoder = task.encoder(bundle.preprocessing, bundle.path)
+    prepared_alike = passes.prepared_alike(bundle, encoder, task)
+    samples = Samples(examples, encoder)
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
     start = Snapshot.take()
@@ -79,7 +81,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "system": {"profile_id": profile.id, **machine.describe_machine()},
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
-        "data": record.data(bundle, answers, len(samples.unreadable), spec.seed, list(samples.lengths.values())),
+        "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},
         "variants": {
             name: record.variant(
                 bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,

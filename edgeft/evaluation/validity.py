@@ -153,3 +153,10 @@ def sample_flags(unreadable: Mapping[int, str], total: int, truncated: int, limi
         yield flag("texts_cut", "note", f"{truncated} of {total} texts were cut to the tuned length", "accuracy")
     if limit is not None:
         yield flag("limit", "note", f"only the first {total} held-out samples were used (--limit)", "accuracy")
+
+
+def no_reference() -> Flag:
+    return flag(
+        "no_reference", "note", "the bundle carries no reference input: whether this machine prepares inputs as the "
+        "exporting one did was not checked", "accuracy"
+    )  # fmt: skip

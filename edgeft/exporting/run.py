@@ -18,6 +18,7 @@ from edgeft.exporting.variants import Maker
 from edgeft.runfolder import Run
 from edgeft.specs import ExportSpec
 from edgeft.tasks import TASKS
+from edgeft.tasks.reference import write_reference
 
 REPORT = "export.md"
 
@@ -53,6 +54,7 @@ def export(spec: ExportSpec) -> Bundle | None:
         ]
         acts.carry_tokenizer(run, folder)
         carried = acts.carry_examples(folder, examples, run.labels)
+        write_reference(folder, encoder, task.content)
         scheme = stored.name if stored is not None else "float32"
         document = manifest(
             run, profile, scheme, encoder.inputs, output, versions, judged, carried, original_is

@@ -16,7 +16,9 @@ from PIL import Image
 
 from edgeft.bundle import Bundle
 from edgeft.data.dataset import Example
+from edgeft.tasks import TASKS
 from edgeft.tasks.eval_examples import write_examples
+from edgeft.tasks.reference import write_reference
 
 LABELS = ("red", "green", "blue")
 SIZE = 8
@@ -118,6 +120,7 @@ def make_bundle(
     for model in pictures.iterdir():
         model.unlink()
     pictures.rmdir()
+    write_reference(out, TASKS.load("image-classification").encoder(PREPROCESSING, out), "image")
     models = models or {"original": float_model(), "int8": int8_model()}
     schemes = {"int8": "u8s8", "int8-ptq": "u8s8"}
     variants = {}

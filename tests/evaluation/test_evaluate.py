@@ -11,6 +11,7 @@ from make_bundle import LABELS, float_model, int8_model, make_bundle
 from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
 from edgeft.evaluation import run
 from edgeft.evaluation.result import Result
+from edgeft.tasks import image_encoder
 
 
 @pytest.fixture
@@ -94,6 +95,36 @@ def test_an_image_cut_off_is_counted_and_no_variant_is_scored_on_it(spec, tmp_pa
     assert set(result.samples()["positions"]) == set(range(12)) - {3, 7}
     flags = [flag["evidence"] for flag in result.document["validity"]["flags"] if flag["code"] == "unreadable"]
     assert len(flags) == 1 and flags[0].startswith("2 of 12 samples") and "00003.png" in flags[0]
+
+
+def test_a_machine_that_prepares_images_otherwise_is_told_before_anything_is_measured(evaluate, monkeypatch, tmp_path):
+    # M16: red and blue are swapped by whatever reads images here
+    plain = image_encoder.ImageEncoder.__call__
+    swapped = lambda self, contents: {name: value[:, ::-1] for name, value in plain(self, contents).items()}  # noqa: E731
+    monkeypatch.setattr(image_encoder.ImageEncoder, "__call__", swapped)
+    monkeypatch.setattr(run.passes, "cold", lambda *given: pytest.fail("measured all the same"))
+    with pytest.raises(FolderError, match="prepared differently here than at export: pixel_values"):
+        evaluate()
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_bundle_without_a_reference_input_is_measured_and_says_so(spec, tmp_path):
+    # M16
+    bundle = make_bundle(tmp_path / "b", n=6)
+    for name in ("eval/reference.npz", "eval/reference.png"):
+        (bundle.path / name).unlink()
+    document = {k: v for k, v in bundle.document.items() if k not in ("files", "manifest_sha256")}
+    type(bundle).write_manifest(bundle.path, document)
+    document = run.evaluate(spec(bundle=bundle.path)).document
+    assert document["data"]["reference_input_checked"] is False
+    assert "no_reference" in {flag["code"] for flag in document["validity"]["flags"]}
+
+
+def test_a_reference_input_that_is_as_it_was_raises_no_flag(evaluate):
+    # M16
+    document = evaluate().document
+    assert document["data"]["reference_input_checked"] is True
+    assert "no_reference" not in {flag["code"] for flag in document["validity"]["flags"]}
 
 
 def test_no_readable_image_at_all_is_an_error(spec, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from edgeft.errors import FolderError, GateFailed, ModelError, ProfileError, Usa
 from edgeft.exporting import acts, graph, sessions
 from edgeft.exporting.run import export
 from edgeft.specs import ExportSpec
-from edgeft.tasks import TASKS
+from edgeft.tasks import TASKS, reference
 from edgeft.tasks.eval_examples import read_examples
 from tests.exporting import runs
 
@@ -33,6 +34,11 @@ def text_bundle(text_run):
 @pytest.fixture(scope="module")
 def image_run(tmp_path_factory):
     return runs.make_run(tmp_path_factory.mktemp("image"), "image", answers=True, n_test=12)
+
+
+@pytest.fixture(scope="module")
+def image_bundle(image_run):
+    return export(ExportSpec(run=image_run, output=image_run.parent / "bundle", variants=("float32",)))
 
 
 @pytest.fixture
@@ -129,11 +135,25 @@ def test_samples_are_a_seeded_choice_and_the_same_each_time(quick):
     assert chosen[0] != [f"{index:04d}" for index in range(60, 67)]
 
 
+@pytest.mark.parametrize("made", ["text_bundle", "image_bundle"])
+def test_the_bundle_carries_a_reference_input_and_vouches_for_it(request, made, tmp_path):  # M16
+    bundle = Bundle.open(request.getfixturevalue(made).path)
+    task = TASKS.load(bundle.task)
+    names = {"eval/reference.npz", *(["eval/reference.png"] if task.content == "image" else [])}
+    assert {name for name in bundle.document["files"] if "reference" in name} == names
+    reference.check_reference(bundle.path, task.encoder(bundle.preprocessing, bundle.path), task.content)
+    broken = tmp_path / "copy"
+    shutil.copytree(bundle.path, broken)
+    (broken / "eval/reference.npz").unlink()
+    with pytest.raises(FolderError, match=r"reference.npz is missing"):
+        Bundle.open(broken)
+
+
 def test_image_run_with_an_original_that_answers(image_run, tmp_path):
     bundle = export(ExportSpec(run=image_run, output=tmp_path / "bundle"))
     assert bundle.original_is == "the model as given"
     assert bundle.variants["int8"]["integer_coverage"]["integer"] == 7
-    assert len(list((bundle.path / "eval").glob("*.png"))) == 12
+    assert len(list((bundle.path / "eval").glob("[0-9]*.png"))) == 12
     assert [gate for gate in bundle.document["gates"] if not gate["passed"]] == []
 
 
