@@ -1,0 +1,74 @@
+"""NVML through a stand-in for its C library."""
+
+import ctypes
+
+import pytest
+from meter_fakes import world
+
+from edgeft.evaluation.meters.nvml import NvmlEnergy, NvmlPower
+from edgeft.evaluation.meters.world import ReadError
+
+
+class Library:
+    """codes: function -> what it returns (nvmlReturn_t), 0 by default."""
+
+    def __init__(self, cards: int = 1, energy_mj: int = 0, power_mw: int = 0, **codes: int) -> None:
+        self.cards, self.energy_mj, self.power_mw, self.codes = cards, energy_mj, power_mw, codes
+
+    def __getattr__(self, name):
+        values = {
+            "nvmlDeviceGetCount_v2": self.cards,
+            "nvmlDeviceGetTotalEnergyConsumption": self.energy_mj,
+            "nvmlDeviceGetPowerUsage": self.power_mw,
+        }
+
+        def call(*arguments):
+            if name in values:
+                arguments[-1]._obj.value = values[name]
+            return self.codes.get(name, 0)
+
+        return call
+
+
+def meter_of(kind, library, argument=""):
+    return kind(world("/nowhere", load=lambda name: library), argument)
+
+
+def test_the_counter_is_millijoules():
+    library = Library(energy_mj=5_000)
+    meter = meter_of(NvmlEnergy, library)
+    assert meter.available() is None and meter.coverage == "GPU board"
+    before = meter.joules()
+    library.energy_mj = 12_500
+    assert meter.joules() - before == pytest.approx(7.5)
+
+
+def test_power_is_milliwatts():
+    assert meter_of(NvmlPower, Library(power_mw=71_250)).watts() == pytest.approx(71.25)
+
+
+def test_a_card_that_does_not_support_it_is_unavailable_and_not_zero():
+    # M10
+    library = Library(nvmlDeviceGetTotalEnergyConsumption=3, nvmlDeviceGetPowerUsage=3)
+    for kind in (NvmlEnergy, NvmlPower):
+        meter = meter_of(kind, library)
+        assert "not supported by this card" in meter.available()
+        with pytest.raises(ReadError):
+            meter.joules() if kind is NvmlEnergy else meter.watts()
+    assert "nvml-power" in meter_of(NvmlEnergy, library).available().fix
+
+
+def test_no_driver_and_no_library():
+    assert "no driver" in meter_of(NvmlEnergy, Library(nvmlInit_v2=9)).available()
+    assert NvmlEnergy(world("/nowhere")).available() == "no NVIDIA driver"
+
+
+def test_of_several_cards_the_user_names_one():
+    assert "--meter nvml:0" in meter_of(NvmlEnergy, Library(cards=2)).available().fix
+    assert meter_of(NvmlEnergy, Library(cards=2), "1").available() is None
+    assert "no card number" in meter_of(NvmlEnergy, Library(), "first").available()
+
+
+def test_the_stand_in_takes_what_the_library_takes():
+    value = ctypes.c_uint()
+    assert Library(power_mw=9).nvmlDeviceGetPowerUsage(None, ctypes.byref(value)) == 0 and value.value == 9
