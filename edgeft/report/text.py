@@ -18,7 +18,7 @@ def render(result: Result) -> str:
     document = result.document
     parts = [
         table(words.rows(document)),
-        _listed([("energy", words.energy_line(document))] if words.energy_line(document) else []),
+        _listed(words.energy_pairs(document)),
         _listed(words.conditions(document)),
         _listed(words.details(document)),
         _titled("claims", map(words.claim_line, document["claims"])),

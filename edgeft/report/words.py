@@ -90,14 +90,48 @@ def _decimals(value: float) -> int:
 def energy(entry: Mapping[str, Any]) -> str:
     if "gross_j" not in entry:
         return ABSENT
-    return f"{1000 * entry['gross_j']:.3g} mJ ({entry['status']}, {entry['coverage']})"
+    return f"{millijoules(entry['gross_j'])} ({entry['status']}, {entry['coverage']})"
+
+
+def millijoules(value: float) -> str:
+    return f"{1000 * value:.3g} mJ"
 
 
 def energy_line(document: Mapping[str, Any]) -> str:
-    """Why there is no energy figure; empty when there is one."""
-    reasons = {entry["energy"].get("reason", "") for entry in document["variants"].values()
-               if entry["energy"]["status"] == "not_measured"}  # fmt: skip
-    return f"not measured: {'; '.join(sorted(reasons))}" if reasons else ""
+    """The energy of all variants in one sentence, or why there is none."""
+    return "; ".join(text if i == 0 else f"{name} {text}" for i, (name, text) in enumerate(energy_pairs(document)))
+
+
+def energy_pairs(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """("energy", how it was measured or why not), then (variant, its joules): gross first, net second."""
+    entries = {name: variant["energy"] for name, variant in document["variants"].items()}
+    measured = {name: entry for name, entry in entries.items() if "gross_j" in entry}
+    missing = {entry.get("reason", "") for entry in entries.values() if entry["status"] == "not_measured"}
+    about = [f"not measured: {reason}" for reason in sorted(missing)]
+    if measured:
+        first = next(iter(measured.values()))
+        about.insert(0, f"{first['status']} with {first['source']}, covers {first['coverage']}{_idle(first)}")
+    lines = [(name, _joules(name, entry, document)) for name, entry in measured.items()]
+    return [("energy", "; ".join(about)), *lines] if about else []
+
+
+def _idle(entry: Mapping[str, Any]) -> str:
+    idle = entry.get("idle", {})
+    after = f" before, {idle['after_w']:.3g} W after" if "after_w" in idle else ""
+    return f"; idle {idle['before_w']:.3g} W{after}" if idle else ""
+
+
+def _joules(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    text = f"{millijoules(entry['gross_j'])} an example"
+    if "net_j" in entry:
+        text += f", {millijoules(entry['net_j'])} net of idle"
+    if "mean_w" in entry:
+        text += f", {entry['mean_w']:.3g} W"
+    compared = document["comparisons"].get(name, {}).get("energy")
+    if compared:
+        bounds = f" [{', '.join(map(ratio, compared['ci95']))}]" if "ci95" in compared else ""
+        text += f"; {ratio(compared['ratio'])}x{bounds} of {document['baseline']}"
+    return text
 
 
 def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
