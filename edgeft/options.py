@@ -108,7 +108,7 @@ def number(low: float, *, above: bool = False) -> Reader:
 
 def share(value: Any) -> float:
     """A number from 0 to below 1."""
-    given = number(0)(value)
+    given = float(number(0)(value))
     if given >= 1:
         raise ValueError("expected a number from 0 to below 1")
     return given
