@@ -189,6 +189,7 @@ def _other_files(folder: Path, models: set[str]) -> dict[str, str]:
     found = {}
     for place in sorted(folder.rglob("*")):
         name = place.relative_to(folder).as_posix()
-        if place.is_file() and not _RAW.fullmatch(name) and name not in models and name not in (MANIFEST, "settings.json"):
+        listed = name in models or name in (MANIFEST, "settings.json")
+        if place.is_file() and not listed and not _RAW.fullmatch(name):
             found[name] = files.sha256_file(place)
     return found
