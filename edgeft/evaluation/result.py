@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft import files
+from edgeft.evaluation.changed import SCHEMA as CHANGED_SCHEMA
 from edgeft.evaluation.record import SCHEMA
 
 DOCUMENT = "result.json"
 SAMPLES = "samples.npz"
+CHANGED = "changed.json"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,12 @@ class Result:
         """The raw arrays of samples.npz: NAME/query_ns, NAME/query_block, NAME/predicted, NAME/logits, labels."""
         with np.load(self.path / SAMPLES) as stored:
             return {name: stored[name] for name in stored.files}
+
+    def changed(self) -> dict[str, Any]:
+        """What edgeft.evaluation.changed wrote; empty for a result without it."""
+        if not (self.path / CHANGED).is_file():
+            return {}
+        return files.read_json(self.path / CHANGED, CHANGED_SCHEMA, "measure again with edgeft eval BUNDLE")
 
 
 def write_samples(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

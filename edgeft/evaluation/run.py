@@ -10,6 +10,7 @@ from edgeft.bundle import Bundle
 from edgeft.errors import BudgetMissed
 from edgeft.evaluation import (
     accuracy,
+    changed,
     claims,
     energy,
     energy_figures,
@@ -22,7 +23,7 @@ from edgeft.evaluation import (
     record,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
-from edgeft.evaluation.result import DOCUMENT, SAMPLES, Result, write_samples
+from edgeft.evaluation.result import CHANGED, DOCUMENT, SAMPLES, Result, write_samples
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import kept_to, settings_for
 from edgeft.evaluation.shelf import Shelf
@@ -105,6 +106,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
 
     with files.whole_folder(spec.output) as folder:
         write_samples(folder / SAMPLES, record.arrays(answers, scored, series) | energy_figures.arrays(joules))
+        predicted = {name: scored[name][0] for name in names}
+        told = changed.changed(baseline, predicted, answers, examples, bundle.labels)
+        files.write_json(folder / CHANGED, told)
         write_reports(Result(folder, document))
         files.write_json(folder / DOCUMENT, document)
     result = Result.open(spec.output)

@@ -1,80 +1,104 @@
-"""report.html: one file that needs nothing else. Plots when matplotlib is installed, else a line saying so."""
+"""report.html: one file that needs no other, no script and no package; for light, dark, phone and paper."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 from edgeft.evaluation.result import Result
-from edgeft.report import markdown, words
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; background: #fff; margin: 2rem auto; max-width: 1100px;
-       padding: 0 1rem }
-h1 { font-size: 1.5rem; margin: 0 0 .2rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-.sub { color: #5b6b7b; margin: 0 0 1.5rem }
-.wide { overflow-x: auto } table { border-collapse: collapse; width: 100% }
-th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid #dde3ea; white-space: nowrap }
-th { color: #5b6b7b; font-weight: 600; white-space: normal; vertical-align: bottom }
-th:first-child, td:first-child, .kv td { text-align: left } .kv td { white-space: normal; vertical-align: top }
-.kv td:first-child { color: #5b6b7b; width: 9rem }
-li { margin: .25rem 0 } .bad { color: #b42318; font-weight: 600 } .plots { display: grid; gap: 1rem;
-grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)) } .plots svg { width: 100%; height: auto }
-figure { margin: 0 } figcaption { color: #5b6b7b; font-size: .85rem }
-"""
+from edgeft.report import figures, markdown, plots, words
+from edgeft.report.svg import legend_mark
+from edgeft.report.variant_html import what_changed
 
 
 def render(result: Result) -> str:
     document = result.document
     title = f"{document['data']['name']}: {', '.join(document['variants'])}"
-    valid = document["validity"]["valid"]
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="sub">{escape(dict(words.conditions(document))["machine"])} &middot; '
-        f"{escape(document['created_utc'])} &middot; preset {escape(document['preset_label'])}</p>",
-        "" if valid else '<p class="bad">Not valid: see the flags.</p>',
-        _table(markdown.HEAD, [markdown.cells(row) for row in words.rows(document)]),
-        f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
-        _plots(result),
-        _list("Claims", map(words.claim_line, document["claims"])),
-        _list("Flags", map(words.flag_line, document["validity"]["flags"])),
-        _list("Budget", words.budget_lines(document)),
-        _pairs("Conditions", words.conditions(document)),
-        _pairs("Variants", words.details(document)),
-        "<p class='sub'>p50 is the median; p90 is MLPerf's early-stopping estimate, an upper bound at 99&nbsp;% "
-        "confidence. Intervals are 95&nbsp;%: Agresti-Min on paired answers, Student's t on log ratios of "
-        "alternating blocks.</p>",
-    ]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    flags = document["validity"]["flags"]
+    return page(
+        title,
+        [
+            f"<h1>{escape(title)}</h1>",
+            f'<p class="sub">{escape(dict(words.conditions(document))["machine"])} &middot; '
+            f"{escape(document['created_utc'])} &middot; preset {escape(document['preset_label'])}</p>",
+            "" if document["validity"]["valid"] else '<p class="bad">Not valid: see the flags.</p>',
+            table(markdown.HEAD, [markdown.cells(row) for row in words.rows(document)], "main"),
+            f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
+            section("Claims", [_claim(claim) for claim in document["claims"]]),
+            section("Flags", [_flag(flag) for flag in flags]),
+            section("Budget", [f"<li>{escape(line)}</li>" for line in words.budget_lines(document)]),
+            "<h2>Plots</h2>", _legend(document), charts(plots.all_plots(result)),
+            *what_changed(result),
+            "<h2>All figures</h2>", table(("", *document["variants"]), figures.rows(document), "figures"),
+            "<h2>Conditions</h2>", pairs(words.conditions(document)),
+            f'<p class="sub">{escape(markdown.METHOD)}</p>',
+        ],
+    )  # fmt: skip
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_style()}</style>"
+    )
     body = "\n".join(part for part in parts if part)
-    head += f"<style>{_STYLE}</style>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _plots(result: Result) -> str:
-    try:
-        from edgeft.report import plots
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        return "<p class='sub'>No plots: matplotlib is not installed here (pip install 'edgeft[report]').</p>"
-    figures = "".join(
-        f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in plots.all_plots(result)
+def _style() -> str:
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+
+def charts(drawn: Iterable[plots.Drawn]) -> str:
+    return '<div class="plots">' + "".join(chart(*one) for one in drawn) + "</div>"
+
+
+def chart(svg: str, caption: str) -> str:
+    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _legend(document: Mapping[str, Any]) -> str:
+    keys = "".join(
+        f"<span>{legend_mark(series)}{escape(name)}, {escape(text)}</span>"
+        for series, name, text in plots.legend_names(document)
     )
-    return f'<h2>Plots</h2><div class="plots">{figures}</div>'
+    return f'<p class="legend">{keys}</p>'
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], kind: str) -> str:
+    """On a phone a "main" table becomes a card a row, each figure with its column's name."""
     first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    rest = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f'<div class="wide"><table><tr>{first}</tr>{rest}</table></div>'
+    rest = "".join(
+        "<tr>"
+        + "".join(_cell(name, cell) for name, cell in zip(head, line, strict=True))
+        + "</tr>"
+        for line in lines
+    )
+    return f'<div class="wide"><table class="{kind}"><tr>{first}</tr>{rest}</table></div>'
 
 
-def _list(title: str, lines: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<h2>{escape(title)}</h2><ul>{items}</ul>" if items else ""
+def _cell(name: str, cell: str) -> str:
+    absent = ' class="absent"' if cell == words.ABSENT else ""
+    return f'<td data-name="{escape(name)}"{absent}>{escape(cell)}</td>'
 
 
-def _pairs(title: str, pairs: Sequence[tuple[str, str]]) -> str:
-    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in pairs)
-    return f'<h2>{escape(title)}</h2><table class="kv">{body}</table>'
+def section(title: str, items: Sequence[str]) -> str:
+    return f"<h2>{escape(title)}</h2><ul>{''.join(items)}</ul>" if items else ""
+
+
+def pairs(lines: Sequence[tuple[str, str]]) -> str:
+    body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in lines)
+    return f'<table class="kv">{body}</table>'
+
+
+def _claim(claim: Mapping[str, Any]) -> str:
+    kind = "" if claim["valid"] else ' class="invalid"'
+    before = "" if claim["valid"] else "NOT VALID: "
+    return f'<li{kind}>{before}{escape(claim["text"])} <span class="basis">({escape(claim["basis"])})</span></li>'
+
+
+def _flag(flag: Mapping[str, Any]) -> str:
+    text = f"{escape(flag['evidence'])} <span class=\"basis\">[{escape(flag['code'])}]</span>"
+    return f'<li class="{escape(flag["severity"])}"><b>{escape(flag["severity"])}</b>: {text}</li>'

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from edgeft.evaluation.result import Result
-from edgeft.report import words
+from edgeft.report import confusion, figures, plots, words
 
 HEAD = (
     "variant", "accuracy", "difference, points [95 %]", "verdict", "same answer", "p50 ms", "p90 ms",
     "speedup [95 %]", "J / inference", "size MB", "peak memory MB",
 )  # fmt: skip
+
+METHOD = (
+    "p50 is the median; p90 and above are MLPerf's early-stopping estimates, upper bounds at 99 % confidence. "
+    "Intervals are 95 %: Agresti-Min on paired answers, Student's t on log ratios of alternating blocks, bootstrap for "
+    "macro-F1 and for ratios of p90 and p99."
+)
 
 
 def cells(row: words.Row) -> tuple[str, ...]:
@@ -27,18 +34,49 @@ def render(result: Result) -> str:
         f"# {document['data']['name']} on {document['system'].get('cpu_model', document['profile']['title'])}",
         table(HEAD, [cells(row) for row in words.rows(document)]),
         f"Energy {words.energy_line(document)}." if words.energy_line(document) else "",
-        "p50 is the median; p90 is MLPerf's early-stopping estimate, an upper bound at 99 % confidence. "
-        "Intervals are 95 %: Agresti-Min on paired answers, Student's t on log ratios of alternating blocks.",
+        METHOD,
         section("Claims", map(words.claim_line, document["claims"])),
         section(
             "Flags" if document["validity"]["valid"] else "Flags: NOT VALID",
             map(words.flag_line, document["validity"]["flags"]),
         ),
         section("Budget", words.budget_lines(document)),
-        section("Conditions", (f"{name}: {text}" for name, text in words.conditions(document))),
-        section("Variants", (f"{name}: {text}" for name, text in words.details(document))),
+        "## Conditions\n\n" + table(("condition", "value"), words.conditions(document)),
+        "## All figures\n\n" + table(("figure", *document["variants"]), figures.rows(document)),
+        f"Pareto front of accuracy and median latency: {', '.join(plots.pareto(document))}.",
+        *what_changed(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def what_changed(result: Result) -> Iterator[str]:
+    """Per variant: classes, confusions and samples that changed most."""
+    document, samples, told = result.document, result.samples(), result.changed().get("variants", {})
+    for name in document["comparisons"]:
+        classes = [one for one in plots.recall_changes(document, name) if one[1]]
+        moved = confusion.change(samples, document["baseline"], name, document["data"].get("labels", ()))
+        shown = told.get(name, {}).get("samples", [])
+        if not classes and not moved and not shown:
+            continue
+        yield f"## What {name} answers otherwise than {document['baseline']}"
+        if classes:
+            some = classes if len(classes) <= 15 else [*classes[:10], *classes[-5:]]
+            lines = [(label, str(n), words.percent(before), f"{change:+.2f}") for label, change, n, before in some]
+            yield table(("class", "samples", "recall before", "change, points"), lines)
+        if moved:
+            cells_ = [(right, answer, f"{count:+d}") for right, answer, count in confusion.largest(moved)]
+            yield f"{moved.moved} answers moved; the largest changes of the confusion matrix:"
+            yield table(("right label", "answer", "change"), cells_)
+        if shown:
+            yield f"Samples whose answer changed ({len(shown)} of {told[name]['n']}, the largest loss first):"
+            head = ("sample", "right label", document["baseline"], name, "score of the right label")
+            yield table(head, map(_sample, shown))
+
+
+def _sample(one: Mapping[str, Any]) -> tuple[str, ...]:
+    text = f": {one['text']}" if "text" in one else ""
+    score = f"{words.percent(one['score_before'])} to {words.percent(one['score_after'])}"
+    return f"{one['id']}{text}", one["label"], one["before"], one["after"], score
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

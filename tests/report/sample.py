@@ -62,7 +62,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(DOCUMENT), **changes}
 
 
-def write_result(folder: Path, content: dict[str, Any] | None = None) -> Result:
+def write_result(folder: Path, content: dict[str, Any] | None = None, changed: dict[str, Any] | None = None) -> Result:
     content = content or document()
     folder.mkdir(parents=True)
     arrays = {}
@@ -70,5 +70,8 @@ def write_result(folder: Path, content: dict[str, Any] | None = None) -> Result:
         jitter = np.random.default_rng(0).integers(0, 100_000, 400)
         arrays[f"{name}/query_ns"] = int(one["latency"]["p50_s"] * 1e9) + jitter
     write_samples(folder / "samples.npz", arrays)
+    if changed is not None:
+        told = {"schema": "edgeft-changed/1", "baseline": content["baseline"], "variants": changed}
+        files.write_json(folder / "changed.json", told)
     files.write_json(folder / "result.json", content)
     return Result.open(folder)
