@@ -104,19 +104,21 @@ def measure(
     seed: int,
     tools: Tools,
     done_block: Callable[[str], None] = lambda name: None,
+    names: Sequence[str] = (),
 ) -> dict[str, Series]:
-    """Time every variant of `shelf` in alternating blocks.
+    """Time `names`, by default every variant of `shelf`, in alternating blocks.
 
     windows      encoded examples, one window a round, the same for all variants
     end_to_end   (model, position) -> answer: reads, encodes, runs and decodes one example
     """
-    series = {name: Series() for name in shelf.names}
+    names = names or shelf.names
+    series = {name: Series() for name in names}
     window = next_window(windows)
-    for name in shelf.names:
+    for name in names:
         _warm_up(shelf, name, window, series[name], pace, tools)
     rule, order, start_ns = block_rule(preset), 0, tools.clock()
-    for names in rounds(shelf.names, preset.blocks, seed):
-        for name in names:
+    for turn in rounds(names, preset.blocks, seed):
+        for name in turn:
             begin_s = (tools.clock() - start_ns) / 1e9
             block = _block(shelf.get(name), name, window, end_to_end, rule, pace, tools, order, begin_s)
             series[name].blocks.append(block)

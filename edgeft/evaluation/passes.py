@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeft import console, machine
 from edgeft.bundle import Bundle
 from edgeft.errors import DataError
-from edgeft.evaluation import energy_figures, energy_pass, validity
+from edgeft.evaluation import aa, energy_figures, energy_pass, validity
 from edgeft.evaluation import latency as timing
 from edgeft.evaluation import shelf as shelves
 from edgeft.evaluation.accuracy import Answers, answer_all
@@ -103,15 +103,18 @@ def _warmer(start: Snapshot, now: Snapshot) -> bool:
 
 
 def latency(
-    shelf: Shelf, samples: Samples, task: Task, preset: Preset, pace: Pace, seed: int
+    shelf: Shelf, samples: Samples, task: Task, preset: Preset, pace: Pace, seed: int, more: Iterable[str] = ()
 ) -> tuple[dict[str, Series], tuple[float, float]]:
-    """(blocks by variant, seconds of a fixed loop before and after)."""
+    """(blocks by variant, seconds of a fixed loop before and after); `more` take part beside the variants."""
+    names = (*shelf.names, *more)
     before = probe_speed_s()
-    with console.bar("latency", preset.blocks * len(shelf.names), "blocks") as shown:
+    with console.bar("latency", preset.blocks * len(names), "blocks") as shown:
         series = timing.measure(
             shelf, samples.windows(seed), whole_query(samples, task), preset, pace, seed, Tools(),
-            lambda name: shown.advance(variant=name),
+            lambda name: shown.advance(variant=name), names,
         )  # fmt: skip
+    for name in more:
+        shelf.drop(name)
     return series, (before, probe_speed_s())
 
 
@@ -147,8 +150,9 @@ def flags(
     """Everything that speaks against the result, the worst first."""
     baseline = document["baseline"]
     found = [*validity.before_flags(start, machine.allowed_cpus(), settings, preset)]
-    found += validity.machine_flags(series, probe_s)
-    for name, one in series.items():
+    found += [*validity.machine_flags(series, probe_s), *aa.flags(aa.check(series, baseline))]
+    for name in document["variants"]:
+        one = series[name]
         speed = document["comparisons"].get(name, {}).get("latency", {})
         scheme = str(document["variants"][name].get("scheme", "float32"))
         about = [

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeft import __version__
 from edgeft.bundle import Bundle
-from edgeft.evaluation import accuracy, percentile, stats
+from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
 from edgeft.evaluation.claims import speed_verdict
 from edgeft.evaluation.latency import Block, Pace, Series
@@ -158,7 +158,7 @@ def block_record(block: Block) -> dict[str, Any]:
 
 
 def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answers, series: Mapping[str, Series],
-             n_labels: int, seed: int) -> dict[str, Any]:  # fmt: skip
+             n_labels: int, seed: int, preset: Preset) -> dict[str, Any]:  # fmt: skip
     """One variant against the baseline."""
     closer = accuracy.compare(scored[baseline], scored[name], answers.labels, n_labels, seed)
     closer |= accuracy.closeness(answers.logits[baseline], answers.logits[name])
@@ -169,15 +169,33 @@ def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answe
     speed = {"speedup": ratio.point, "verdict": speed_verdict(ratio), "blocks": ratio.n}
     if ratio.low is not None and ratio.high is not None:
         speed["ci95"] = [ratio.low, ratio.high]
+    speed |= _tails(series[baseline], series[name], preset, seed) | aa.check(series, baseline)
     return {"accuracy": closer, "latency": speed}
+
+
+def _tails(baseline: Series, new: Series, preset: Preset, seed: int) -> dict[str, Any]:
+    """Ratios of p90 and p99 where there are queries enough."""
+    found = {}
+    for share in preset.percentiles:
+        before, after = ([block.queries_ns for block in one.blocks] for one in (baseline, new))
+        ratio = tails.tail_ratio(before, after, share, seed)
+        if ratio is not None:
+            found[f"p{share * 100:g}"] = {"speedup": ratio.point, "ci95": [ratio.low, ratio.high], "blocks": ratio.n}
+    return found
+
+
+def checks(loop_s: tuple[float, float]) -> dict[str, Any]:
+    """A fixed integer loop before and after the latency pass: what the clock really did."""
+    return {"fixed_loop": {"before_s": loop_s[0], "after_s": loop_s[1], "change": loop_s[1] / loop_s[0] - 1}}
 
 
 def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
     """What samples.npz holds: raw nanoseconds by block, answers and scores by sample."""
     found: dict[str, Any] = {"positions": answers.positions, "labels": answers.labels}
-    for name, one in series.items():
+    for name in answers.logits:
         found[f"{name}/predicted"] = scored[name][0]
         found[f"{name}/logits"] = answers.logits[name]
+    for name, one in series.items():
         found[f"{name}/query_ns"] = one.queries_ns()
         found[f"{name}/query_block"] = np.repeat(
             [block.order for block in one.blocks], [len(block.queries_ns) for block in one.blocks]

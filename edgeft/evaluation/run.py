@@ -9,6 +9,7 @@ from edgeft.budget import parse_budget
 from edgeft.bundle import Bundle
 from edgeft.errors import BudgetMissed
 from edgeft.evaluation import (
+    aa,
     accuracy,
     changed,
     claims,
@@ -63,11 +64,13 @@ def evaluate(spec: EvalSpec) -> Result | None:
     start = Snapshot.take()
     with kept_to(settings.affinity):
         probes = passes.cold(paths, settings, output, samples, preset)
-        shelf = Shelf(passes.opener(paths, settings, output), names, passes.capacity(paths))
+        twice = aa.more_paths(preset, baseline, paths)
+        opened = {**paths, **twice}
+        shelf = Shelf(passes.opener(opened, settings, output), names, passes.capacity(opened))
         answers, cut = passes.accuracy(shelf, samples, len(bundle.labels))
         pace = passes.settle_pace(spec.scenario, pace, shelf, samples, spec.seed)
         passes.cool_down(start, preset)
-        series, probe_s = passes.latency(shelf, samples, task, preset, pace, spec.seed)
+        series, probe_s = passes.latency(shelf, samples, task, preset, pace, spec.seed, twice)
         if choice.meter is not None:
             passes.cool_down(start, preset)
         joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed)
@@ -83,6 +86,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
         "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},
+        "checks": record.checks(probe_s),
         "variants": {
             name: record.variant(
                 bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
@@ -91,7 +95,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
             for name in names
         },
         "comparisons": {
-            name: record.compared(baseline, name, scored, answers, series, len(bundle.labels), spec.seed)
+            name: record.compared(baseline, name, scored, answers, series, len(bundle.labels), spec.seed, preset)
             | energy_figures.compared(joules, baseline, name)
             for name in names
             if name != baseline

@@ -33,6 +33,11 @@ class Shelf:
             self._open[name] = self._open_variant(name)
         return self._open[name]
 
+    def drop(self, name: str) -> None:
+        """Close a variant that is not needed any more."""
+        if self._open.pop(name, None) is not None:
+            give_memory_back()
+
     def groups(self) -> list[tuple[str, ...]]:
         """The names in groups that can be open together."""
         step = self.capacity

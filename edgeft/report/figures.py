@@ -74,6 +74,7 @@ _FIGURES: tuple[tuple[str, Callable[[Entry, Entry], str]], ...] = (
     ("p99 ms", lambda v, c: milliseconds(v["latency"]["p99_s"])),
     ("mean ms", lambda v, c: milliseconds(v["latency"]["mean_s"])),
     ("speedup at p90", lambda v, c: _speed(c["latency"]["p90"])),
+    ("speedup at p95", lambda v, c: _speed(c["latency"]["p95"])),
     ("speedup at p99", lambda v, c: _speed(c["latency"]["p99"])),
     ("queries", lambda v, c: f"{v['latency']['n']} in {len(v['latency']['blocks'])} blocks"),
     ("outliers, kept", lambda v, c: str(v["latency"]["outliers"])),

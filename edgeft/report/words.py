@@ -152,8 +152,24 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("data", f"{data['n']} {data['split']} samples{skipped}"),
         ("baseline", f"{document['baseline']}: {document['baseline_is']}"),
         ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}"),
+        *_checks(document),
     ]  # fmt: skip
     return found
+
+
+def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The clock and the A/A check, where they were made."""
+    found = []
+    if loop := document.get("checks", {}).get("fixed_loop"):
+        before, after = (milliseconds(loop[key]) for key in ("before_s", "after_s"))
+        found.append(f"fixed loop {before} ms before, {after} ms after ({100 * loop['change']:+.1f} %)")
+    for comparison in document["comparisons"].values():
+        if aa := comparison.get("latency", {}).get("aa_check"):
+            low, high = aa["ci95"]
+            verdict = "passed" if aa["passed"] else "failed"
+            found.append(f"baseline against itself {aa['ratio']:.3f}x [{low:.3f}, {high:.3f}], {verdict}")
+            break
+    return [("checks", "; ".join(found))] if found else []
 
 
 def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
