@@ -21,6 +21,8 @@ from edgeft.evaluation.trace import Span, Trace, clock_offset_s
 _GAP_S, _GAP_INTERVALS = 1.0, 5
 # External clocks are brought to within this (MLPerf Power's policy, scaled to windows of a minute).
 _CLOCK_S = 0.2
+# Longest that the last lines of a power log are waited for.
+_LOG_LATE_S = 30
 
 
 @dataclass(frozen=True)
@@ -128,14 +130,15 @@ class SampledRecorder:
 
     def __init__(self, meter: Power, sampler: Sampler, clock: Callable[[], int]) -> None:
         self._meter, self._sampler, self._clock = meter, sampler, clock
-        self._trace = Trace([], [])
+        self._trace, self._last_s = Trace([], []), 0.0
         self._failure: str | None = None
 
     def start(self) -> None:
         self._sampler.start()
 
     def edge(self) -> Edge:
-        return Edge(self._clock() / 1e9)
+        self._last_s = self._clock() / 1e9
+        return Edge(self._last_s)
 
     def failure(self) -> str | None:
         self._failure = self._failure or self._sampler.failure()
@@ -143,7 +146,7 @@ class SampledRecorder:
 
     def stop(self) -> None:
         self.failure()
-        self._trace = Trace(*self._sampler.stop())
+        self._trace = Trace(*self._sampler.stop(self._last_s))
 
     def align(self, steps: Sequence[tuple[Span, Span]]) -> float | None:
         return None
@@ -177,14 +180,16 @@ class LogRecorder:
         return None
 
     def stop(self) -> None:
-        """Waits a little: who writes the log may hold back its last lines."""
-        end_s = self._clock() / 1e9 + self._to_unix_s
-        for _ in range(10):
-            times_s, watts = self._meter.trace()
-            self._trace = Trace([at - self._to_unix_s for at in times_s], watts)
-            if times_s and times_s[-1] >= end_s:
+        """Waits until the log goes on beyond this moment: who writes it may hold back its last lines, and with its
+        clock unknown, only that it has grown shows that it has caught up."""
+        times_s, watts = self._meter.trace()
+        reached_s = times_s[-1] if times_s else 0.0
+        for _ in range(_LOG_LATE_S):
+            if times_s and times_s[-1] >= reached_s + 1.0:
                 break
             self._sleep(1.0)
+            times_s, watts = self._meter.trace()
+        self._trace = Trace([at - self._to_unix_s for at in times_s], watts)
 
     def align(self, steps: Sequence[tuple[Span, Span]]) -> float | None:
         offset = clock_offset_s(self._trace, steps)

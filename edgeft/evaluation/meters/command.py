@@ -15,7 +15,7 @@ class Command:
     world: World = field(default_factory=World)
     argument: str = ""
     name: str = "command"
-    coverage: str = "what the command measures"
+    coverage: str = "external meter"
     resolution: str = "as the command gives it"
     hz: float = 2.0  # a process is started for each sample
     min_window_s: float = 50.0

@@ -22,7 +22,7 @@ class PowerLog:
     world: World = field(default_factory=World)
     argument: str = ""
     name: str = "log"
-    coverage: str = "what the external meter is wired to"
+    coverage: str = "external meter"  # what it is wired to, only the user knows
     resolution: str = "as the external meter gives it"
     min_window_s: float = 10.0
 

@@ -23,7 +23,7 @@ from edgeft.evaluation.meters.world import ReadError, World
 
 # A sensor that fails this often in a row, for so long, is gone.
 _FAILURES, _FAILING_S = 5, 5.0
-_START_S = 30.0
+_START_S, _LAST_S = 30.0, 15.0
 
 
 class Sampler:
@@ -77,10 +77,13 @@ class Sampler:
         text = self._file.read_text(encoding="ascii", errors="replace")
         return text[: text.rfind("\n") + 1].splitlines()
 
-    def stop(self) -> tuple[list[float], list[float]]:
-        """End the process; its samples."""
+    def stop(self, beyond_s: float = 0.0) -> tuple[list[float], list[float]]:
+        """End the process when its samples reach beyond that moment; its samples."""
         if self._process is None or self._folder is None:
             return [], []
+        end = time.monotonic() + _LAST_S
+        while self.failure() is None and self.samples()[0][-1:] < [beyond_s] and time.monotonic() < end:
+            time.sleep(0.05)
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()  # the process ends when its input does, also when this one is killed

@@ -11,10 +11,11 @@ import pytest
 from meter_fakes import world, write
 from test_jetson import NEW, ORIN_NANO
 
+from edgeft.evaluation.meters.command import Command
 from edgeft.evaluation.meters.jetson import Ina3221
 from edgeft.evaluation.meters.rapl import Rapl
 from edgeft.evaluation.meters.sampler import Sampler, sample
-from edgeft.evaluation.meters.world import ReadError
+from edgeft.evaluation.meters.world import ReadError, World
 from edgeft.evaluation.recorders import (
     CounterRecorder,
     Edge,
@@ -111,7 +112,7 @@ class Recorded:
     def failure(self):
         return self.reason
 
-    def stop(self):
+    def stop(self, beyond_s=0.0):
         return self.pair
 
 
@@ -162,6 +163,22 @@ def test_a_foreign_log_is_brought_in_line():
     assert window.joules == pytest.approx(360.0, rel=0.01)
 
 
+def test_the_last_lines_of_a_log_are_waited_for():
+    # its clock is ahead, so its last time stamp says nothing about how far it has come
+    clock, slept = Clock(), []
+
+    class Late(Logged):
+        def trace(self):
+            times, watts = super().trace()
+            return (times, watts) if len(slept) >= 3 else (times[:1900], watts[:1900])
+
+    recorder = LogRecorder(Late(), clock, unix_s=lambda: 1_700_000_000.0 + clock.s, sleep=slept.append)
+    recorder.start()
+    clock.s = 281.0
+    recorder.stop()
+    assert len(slept) == 3 and recorder.trace().times_s[-1] > 281.0 + 2.5
+
+
 def test_the_sampling_process_reads_at_the_lowest_priority(tmp_path):
     sampler = Sampler("ina3221", write(tmp_path, ORIN_NANO))
     sampler.start()
@@ -175,6 +192,18 @@ def test_the_sampling_process_reads_at_the_lowest_priority(tmp_path):
     times, watts = sampler.stop()
     assert len(times) >= 8 and watts == [pytest.approx(5.032 * 1.136)] * len(watts)
     assert times == sorted(times) and abs(times[0] - begin) < 30  # our clock
+
+
+def test_the_last_window_is_covered_to_its_end(tmp_path):
+    # a command is sampled twice a second: without waiting, the last edge lies beyond the last sample
+    meter = Command(World(), "echo 5.0")
+    recorder = recorder_for(meter, "command:echo 5.0", time.perf_counter_ns)
+    recorder.start()
+    start = recorder.edge()
+    time.sleep(0.2)
+    end = recorder.edge()
+    recorder.stop()
+    assert recorder.window(start, end, trim=False).watts == pytest.approx(5.0)
 
 
 def test_a_sampling_process_that_gets_no_sample_says_why(tmp_path):
