@@ -24,7 +24,7 @@ def render(result: Result) -> str:
             f'<p class="sub">{escape(dict(words.conditions(document))["machine"])} &middot; '
             f"{escape(document['created_utc'])} &middot; preset {escape(document['preset_label'])}</p>",
             "" if document["validity"]["valid"] else '<p class="bad">Not valid: see the flags.</p>',
-            table(markdown.HEAD, [markdown.cells(row) for row in words.rows(document)], "main"),
+            table(*markdown.columns(document), "main"),
             f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
             section("Claims", [_claim(claim) for claim in document["claims"]]),
             section("Flags", [_flag(flag) for flag in flags]),

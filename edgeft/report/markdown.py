@@ -8,9 +8,10 @@ from typing import Any
 from edgeft.evaluation.result import Result
 from edgeft.report import confusion, figures, plots, words
 
-HEAD = (
+_ENERGY = "energy an example"
+_HEAD = (
     "variant", "accuracy", "difference, points [95 %]", "verdict", "same answer", "p50 ms", "p90 ms",
-    "speedup [95 %]", "J / inference", "size MB", "peak memory MB",
+    "speedup [95 %]", _ENERGY, "size MB", "peak memory MB",
 )  # fmt: skip
 
 METHOD = (
@@ -20,7 +21,16 @@ METHOD = (
 )
 
 
-def cells(row: words.Row) -> tuple[str, ...]:
+def columns(document: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(head, lines) of the main table; energy has a column only when it was measured."""
+    rows = words.rows(document)
+    measured = any(row.energy != words.ABSENT for row in rows)
+    kept = [i for i, name in enumerate(_HEAD) if measured or name != _ENERGY]
+    head, *lines = (tuple(line[i] for i in kept) for line in (_HEAD, *map(_cells, rows)))
+    return head, lines
+
+
+def _cells(row: words.Row) -> tuple[str, ...]:
     speedup = row.speedup if row.speed_interval == words.ABSENT else f"{row.speedup} {row.speed_interval}"
     return (
         f"{row.name} (!)" if row.flagged else row.name, row.accuracy, row.difference, row.verdict, row.agreement,
@@ -32,7 +42,7 @@ def render(result: Result) -> str:
     document = result.document
     parts = [
         f"# {document['data']['name']} on {document['system'].get('cpu_model', document['profile']['title'])}",
-        table(HEAD, [cells(row) for row in words.rows(document)]),
+        table(*columns(document)),
         f"Energy {words.energy_line(document)}." if words.energy_line(document) else "",
         METHOD,
         section("Claims", map(words.claim_line, document["claims"])),

@@ -10,6 +10,7 @@ from test_recorders import Counting
 from edgeft import doctor
 from edgeft.errors import BudgetMissed, MachineError, UsageError
 from edgeft.evaluation import energy, run
+from edgeft.profile import load_profile, profile_names
 from edgeft.registry import Registry
 from edgeft.report import print_as
 
@@ -48,6 +49,12 @@ def test_a_meter_that_was_named_must_work(tmp_path):
     with pytest.raises(MachineError, match="start the meter's recording first"):
         energy.choose(str(tmp_path / "plug.csv"), (), CPU, world(tmp_path))
     assert energy.choose("none", (), CPU, world(tmp_path)).why_not == "not asked for (--meter none)"
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_profiles_name_meters_that_exist(tmp_path, name):
+    tried = [meter for meter, _ in energy.choose("auto", load_profile(name).energy, CPU, world(tmp_path)).tried]
+    assert tried[: len(load_profile(name).energy)] == list(load_profile(name).energy)
 
 
 @pytest.mark.parametrize("name", energy.METERS.names())
@@ -107,7 +114,7 @@ def test_an_evaluation_with_a_meter(spec, ten_watts):
     text, markdown, html = (print_as(name, result) for name in ("text", "markdown", "html"))
     assert "energy    measured with ten-watts, covers CPU package; idle" in " ".join(text.split("\n"))
     assert "mJ an example" in text and max(map(len, text.splitlines())) <= 80
-    assert "(measured, CPU package)" in markdown and "covers CPU package" in html
+    assert "energy an example" in markdown and "(measured, CPU package)" in markdown and "covers CPU package" in html
     assert result.document["budget"][0]["passed"] and result.document["winner"] in ("original", "int8")
 
 
