@@ -146,8 +146,8 @@ class EvalSpec:
     provider: str | None = option(None, read.text, "execution provider, by default the profile's first", metavar="EP")
     threads: int | None = option(None, read.whole(1), "threads of the runtime, by default the profile's", metavar="N")
     meter: str = option(
-        "auto", read.text, "energy meter: auto, none, its name, or a power log", from_recipe="file",
-        metavar="auto|none|NAME|FILE.csv",
+        "auto", read.text, "energy meter: auto, none, its name (edgeft doctor lists them), or a power log",
+        from_recipe="file", metavar="auto|none|NAME[:ARG]|FILE.csv",
     )
     budget: str | None = option(
         None, _budget, "limits to keep, as in accuracy>=-1pt,latency_p90<=20ms; a miss ends with exit code 3",
