@@ -3,11 +3,13 @@
 import os
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeft import doctor, packages
 from edgeft.errors import MachineError
+from edgeft.evaluation.meters.world import World
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -75,34 +77,50 @@ def test_need_raises_the_reason() -> None:
         packages.need("no_such_module")
 
 
+def _absent(*_: object) -> Any:
+    raise OSError("not on this machine")
+
+
+def meters_at(root: Path) -> list[doctor.Finding]:
+    """What doctor finds in a file tree, with no commands, network or libraries around it."""
+    return doctor.energy_meters(World(root, run=_absent, get=_absent, load=_absent))
+
+
 def test_readable_rapl_is_listed_without_its_inner_domains() -> None:
-    found = doctor.energy_meters(RECORDED / "intel-n100")
-    assert [(item.about, item.state) for item in found] == [("energy: rapl", "readable: package-0")]
+    (found,) = meters_at(RECORDED / "intel-n100")
+    assert found.about == "energy: rapl"
+    assert found.state == "ready: intel-rapl:0 (package-0), covers CPU package"
 
 
 def test_rapl_that_cannot_be_read_says_what_to_type(tmp_path: Path) -> None:  # M04
     zone = tmp_path / "sys/class/powercap/intel-rapl:0"
     (zone / "energy_uj").mkdir(parents=True)
     (zone / "name").write_text("package-0\n")
-    (found,) = doctor.energy_meters(tmp_path)
-    assert "not readable" in found.state and "chmod" in found.fix
+    (zone / "max_energy_range_uj").write_text("262143328850\n")
+    (found,) = meters_at(tmp_path)
+    assert found.about == "energy: rapl" and "energy_uj" in found.state and not found.state.startswith("ready")
+    assert found.fix
 
 
-def test_jetson_rails_in_both_layouts(tmp_path: Path) -> None:  # M09
-    (found,) = doctor.energy_meters(RECORDED / "jetson-orin-nano")
-    assert found.state == "rails: VDD_IN, VDD_CPU_GPU_CV, VDD_SOC"
+def test_jetson_rails_in_the_older_layout(tmp_path: Path) -> None:  # M09
     old = tmp_path / "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0"
     old.mkdir(parents=True)
     (old / "rail_name_0").write_text("POM_5V_IN\n")
-    (found,) = doctor.energy_meters(tmp_path)
-    assert found.state == "rails: POM_5V_IN"
+    (old / "in_power0_input").write_text("1750\n")
+    (found,) = meters_at(tmp_path)
+    assert found.state == "ready: POM_5V_IN, covers module"
 
 
-def test_a_board_without_a_sensor_has_none(tmp_path: Path) -> None:  # M07, M12
-    (found,) = doctor.energy_meters(RECORDED / "raspberry-pi-4")
-    assert found.state == "none found: energy will be reported as not measured"
-    (found,) = doctor.energy_meters(RECORDED / "xeon-vnni")
-    assert "a container shows none unless /sys/class/powercap is mounted" in found.state
+def test_a_rail_whose_readings_are_gone_is_not_ready() -> None:  # M09: the recorded tree has labels only
+    (found,) = meters_at(RECORDED / "jetson-orin-nano")
+    assert found.state.startswith("VDD_IN cannot be read")
+
+
+def test_a_board_without_a_sensor_has_none() -> None:  # M07, M12
+    (found,) = meters_at(RECORDED / "raspberry-pi-4")
+    assert "energy will be reported as not measured" in found.state and "--meter FILE.csv" in found.fix
+    (found,) = meters_at(RECORDED / "xeon-vnni")
+    assert "/sys/class/powercap" in found.state and "/sys/class/powercap:ro" in found.fix
 
 
 def test_doctor_on_a_pi_names_throttling_and_governor() -> None:
