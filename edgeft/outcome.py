@@ -21,6 +21,7 @@ from edgeft.errors import EdgeftError
 
 _ON_INTERRUPT = {
     "tune": "what is complete is kept; go on with the same command and --resume",
+    "eval": "finished passes are kept; go on with the same command and --resume",
     "run": "what is complete is kept; the same command goes on from there",
 }
 

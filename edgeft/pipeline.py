@@ -47,6 +47,8 @@ def _step(spec: Any, recipe: Recipe, failures: list[EdgeftError]) -> Any:
     say(describe(spec, recipe.origins.get(command)))
     if command == "tune" and not spec.dry_run:
         spec = _ready_to_tune(spec)
+    if command == "eval" and not spec.dry_run and spec.output.with_name(f"{spec.output.name}.unfinished").is_dir():
+        spec = dataclasses.replace(spec, resume=True)
     try:
         return steps.do(spec)
     except (GateFailed, BudgetMissed) as failure:

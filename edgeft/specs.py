@@ -159,6 +159,10 @@ class EvalSpec:
         "text", read.choice("text", "markdown", "json", "html"), "what is printed", metavar="text|markdown|json|html",
         output=True,
     )
+    resume: bool = option(
+        False, read.flag, "take the finished passes of an interrupted evaluation into the same --output", flag=True,
+        output=True,
+    )
     dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import edgeft
 from edgeft import console, files, pipeline, steps
-from edgeft.errors import GateFailed
+from edgeft.errors import FolderError, GateFailed, UsageError
 from edgeft.recipe import Recipe, gather
 
 
@@ -130,6 +130,12 @@ def test_an_unfinished_run_of_the_same_settings_is_resumed(done: list[str]) -> N
     assert done == ["tune resumed", "export", "eval"]
 
 
+def test_an_interrupted_evaluation_is_gone_on_with(done: list[str]) -> None:
+    Path("result.unfinished").mkdir()
+    pipeline.run(recipe())
+    assert done == ["tune", "export", "eval resumed"]
+
+
 def test_an_unfinished_run_of_other_settings_is_kept(done: list[str]) -> None:
     unfinished({"epochs": 7.0})
     pipeline.run(recipe())
@@ -170,3 +176,17 @@ def test_the_python_functions_take_the_options_and_what_the_step_before_returned
     assert Path("e/settings.json").exists()
     Path("job.toml").write_text('[tune]\nmodel = "model.py:make"\ndata = "data"\noutput = "r"\n')
     assert edgeft.run("job.toml", export={"output": "b"}, eval={"output": "e"}) == "opened e"
+
+
+def test_a_result_never_takes_the_place_of_a_bundle_or_of_other_files(tmp_path: Path) -> None:
+    bundle, photos, old = tmp_path / "parent" / "bundle", tmp_path / "photos", tmp_path / "old"
+    for folder, file in ((bundle, "manifest.json"), (photos, "a.jpg"), (old, "result.json")):
+        folder.mkdir(parents=True)
+        (folder / file).write_text("{}")
+    for place in (bundle, bundle.parent):
+        with pytest.raises(UsageError, match="would take the place of the bundle"):
+            steps.refuse_place(place, bundle)
+    with pytest.raises(FolderError, match="is not empty and is no result"):
+        steps.refuse_place(photos, bundle)
+    steps.refuse_place(old, bundle)
+    steps.refuse_place(tmp_path / "new", bundle)

@@ -49,7 +49,7 @@ def test_the_options_of_the_contract_are_there() -> None:
     )
     assert set(tune.split()) <= set(options_of(TuneSpec))
     assert {"run", "profile", "output", "variants", "opset", "archive", "samples"} <= set(options_of(ExportSpec))
-    evaluation = "bundle profile preset variants limit scenario provider threads meter budget output format"
+    evaluation = "bundle profile preset variants limit scenario provider threads meter budget output format resume"
     assert set(evaluation.split()) <= set(options_of(EvalSpec))
 
 

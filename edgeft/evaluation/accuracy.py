@@ -34,14 +34,29 @@ class Answers:
     logits: Mapping[str, NDArray[np.float32]]
 
 
-def answer_all(shelf: Shelf, samples: Samples, n_labels: int, tick: Callable[[], None] = lambda: None) -> Answers:
+def answer_all(
+    shelf: Shelf,
+    samples: Samples,
+    n_labels: int,
+    tick: Callable[[], None] = lambda: None,
+    known: Mapping[str, NDArray[np.float32]] | None = None,
+    finished: Callable[[str, NDArray[np.float32]], None] = lambda name, logits: None,
+) -> Answers:
     """Run every readable example through every variant, one at a time, as the latency pass does.
+
+    known      logits [all examples, labels] of variants that are not run again
+    finished   told these of each variant as soon as its last example is answered
 
     Raises DataError when no example can be read, ModelError when a variant refuses one.
     """
-    logits = {name: np.full((len(samples), n_labels), np.nan, np.float32) for name in shelf.names}
+    known = known or {}
+    logits = {name: known.get(name, np.full((len(samples), n_labels), np.nan, np.float32)) for name in shelf.names}
     for group in shelf.groups():
-        _answer(shelf, group, samples, logits, tick)
+        left = tuple(name for name in group if name not in known)
+        if left:
+            _answer(shelf, left, samples, logits, tick)
+        for name in left:
+            finished(name, logits[name])
     good = np.array([i for i in range(len(samples)) if i not in samples.unreadable], dtype=np.int64)
     if len(good) == 0:
         raise DataError("not one held-out example of the bundle can be read", "export the run again")

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgeft import console, machine
 from edgeft.bundle import Bundle
 from edgeft.errors import DataError
-from edgeft.evaluation import aa, energy_figures, energy_pass, validity
+from edgeft.evaluation import aa, energy_figures, energy_pass, stored, validity
 from edgeft.evaluation import latency as timing
 from edgeft.evaluation import shelf as shelves
 from edgeft.evaluation.accuracy import Answers, answer_all
@@ -18,13 +21,14 @@ from edgeft.evaluation.energy import Choice
 from edgeft.evaluation.energy_figures import Energy
 from edgeft.evaluation.energy_plan import plan_for
 from edgeft.evaluation.latency import Pace, Series, Tools
-from edgeft.evaluation.plan import largest_batch
+from edgeft.evaluation.plan import largest_batch, pace_of
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe, probe
 from edgeft.evaluation.recorders import recorder_for
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Model, Settings, feed_for, open_model, run_logits
 from edgeft.evaluation.shelf import Shelf
+from edgeft.evaluation.unfinished import Unfinished
 from edgeft.tasks import reference
 from edgeft.tasks.task import Encoder, Task
 
@@ -45,9 +49,11 @@ def prepared_alike(bundle: Bundle, encoder: Encoder, task: Task) -> bool:
 
 
 def cold(
-    paths: Mapping[str, Path], settings: Settings, output: str, samples: Samples, preset: Preset
+    paths: Mapping[str, Path], settings: Settings, output: str, samples: Samples, preset: Preset, kept: Unfinished
 ) -> dict[str, list[Probe]]:
     """Every variant in fresh processes, before anything else has loaded it."""
+    if before := kept.take("cold-start"):
+        return stored.probes_from(before[0])
     feeds = samples.long_ones(_PROBE_EXAMPLES)
     probes: dict[str, list[Probe]] = {name: [] for name in paths}
     with console.bar("cold start and memory", preset.cold_starts * len(paths), "processes") as shown:
@@ -55,6 +61,7 @@ def cold(
             for name, path in paths.items():
                 probes[name].append(probe(path, settings, output, feeds))
                 shown.advance(variant=name)
+    kept.keep("cold-start", stored.probes_to(probes))
     return probes
 
 
@@ -69,17 +76,24 @@ def capacity(paths: Mapping[str, Path]) -> int:
     return shelves.capacity([path.stat().st_size for path in paths.values()])
 
 
-def accuracy(shelf: Shelf, samples: Samples, n_labels: int) -> tuple[Answers, int]:
-    """(answers, texts cut to the tuned length)."""
-    before = samples.truncated()
-    with console.bar("accuracy", len(samples) * len(shelf.names), "samples") as shown:
-        answers = answer_all(shelf, samples, n_labels, shown.advance)
-    return answers, (samples.truncated() - before) // len(shelf.groups())
+def accuracy(shelf: Shelf, samples: Samples, n_labels: int, kept: Unfinished) -> Answers:
+    """Answers of all variants; those that an earlier sitting finished are taken from there."""
+    known = {}
+    for name in shelf.names:
+        if before := kept.take(f"accuracy-{name}"):
+            known[name] = before[1]["logits"]
+            samples.remember(before[0])
+
+    def finished(name: str, logits: NDArray[np.float32]) -> None:
+        kept.keep(f"accuracy-{name}", samples.memory(), {"logits": logits})
+
+    with console.bar("accuracy", len(samples) * (len(shelf.names) - len(known)), "samples") as shown:
+        return answer_all(shelf, samples, n_labels, shown.advance, known, finished)
 
 
-def settle_pace(scenario: str, pace: Pace, shelf: Shelf, samples: Samples, seed: int) -> Pace:
+def settle_pace(pace: Pace, offline: bool, shelf: Shelf, samples: Samples, seed: int) -> Pace:
     """For offline, the batch that fits here; else `pace` as it is."""
-    if scenario != "offline":
+    if not offline:
         return pace
     window = timing.next_window(samples.windows(seed))
     return Pace(batch=largest_batch(shelf, window, available_bytes))
@@ -103,9 +117,14 @@ def _warmer(start: Snapshot, now: Snapshot) -> bool:
 
 
 def latency(
-    shelf: Shelf, samples: Samples, task: Task, preset: Preset, pace: Pace, seed: int, more: Iterable[str] = ()
-) -> tuple[dict[str, Series], tuple[float, float]]:
-    """(blocks by variant, seconds of a fixed loop before and after); `more` take part beside the variants."""
+    shelf: Shelf, samples: Samples, task: Task, preset: Preset, scenario: str, seed: int, start: Snapshot,
+    kept: Unfinished, more: Iterable[str] = (),
+) -> tuple[dict[str, Series], tuple[float, float], Pace]:  # fmt: skip
+    """(blocks by variant, seconds of a fixed loop before and after, pace); `more` take part beside the variants."""
+    if earlier := kept.take("latency"):
+        return stored.latency_from(*earlier)
+    pace = settle_pace(pace_of(scenario), scenario == "offline", shelf, samples, seed)
+    cool_down(start, preset)
     names = (*shelf.names, *more)
     before = probe_speed_s()
     with console.bar("latency", preset.blocks * len(names), "blocks") as shown:
@@ -115,7 +134,9 @@ def latency(
         )  # fmt: skip
     for name in more:
         shelf.drop(name)
-    return series, (before, probe_speed_s())
+    loop_s = (before, probe_speed_s())
+    kept.keep("latency", *stored.latency_to(series, loop_s, pace))
+    return series, loop_s, pace
 
 
 def energy(choice: Choice, shelf: Shelf, samples: Samples, preset: Preset, pace: Pace, seed: int) -> Energy:
@@ -144,7 +165,7 @@ def whole_query(samples: Samples, task: Task) -> Callable[[Model, int], Any]:
 
 
 def flags(
-    document: Mapping[str, Any], start: Snapshot, settings: Settings, preset: Preset, samples: Samples, cut: int,
+    document: Mapping[str, Any], start: Snapshot, settings: Settings, preset: Preset, samples: Samples,
     limit: int | None, series: Mapping[str, Series], probes: Mapping[str, list[Probe]], probe_s: tuple[float, float],
 ) -> list[validity.Flag]:  # fmt: skip
     """Everything that speaks against the result, the worst first."""
@@ -162,9 +183,11 @@ def flags(
             *validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s()),
         ]
         found += [{**entry, "variant": name} for entry in about]
-    found += validity.sample_flags(samples.unreadable, len(samples), cut, limit)
+    found += validity.sample_flags(samples.unreadable, len(samples), len(samples.cut), limit)
     if not document["data"]["reference_input_checked"]:
         found.append(validity.no_reference())
+    if "resumed" in document:
+        found.append(validity.resumed(document["resumed"]))
     return worst_first(found)
 
 

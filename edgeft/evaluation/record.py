@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeft import __version__
+from edgeft import __version__, machine
 from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
@@ -37,6 +38,22 @@ def header(preset: Preset, scenario: str, seed: int) -> dict[str, Any]:
         "scenario": scenario,
         "seed": seed,
     }
+
+
+def key(
+    bundle: Bundle, names: Sequence[str], preset: Preset, scenario: str, seed: int, limit: int | None,
+    settings: Settings, profile_id: str,
+) -> dict[str, Any]:  # fmt: skip
+    """What has to be equal for passes of two sittings to make one result."""
+    import onnxruntime as ort
+
+    system = machine.describe_machine()
+    return {
+        "edgeft": __version__, "bundle_sha256": bundle.sha256, "variants": list(names), "preset": asdict(preset),
+        "scenario": scenario, "seed": seed, "limit": limit, "settings": settings.as_json(), "profile": profile_id,
+        "onnxruntime": ort.__version__,
+        "machine": {name: system.get(name) for name in ("board_model", "cpu_model", "power_mode", "governor")},
+    }  # fmt: skip
 
 
 def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[str, str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from edgeft.evaluation.result import CHANGED, DOCUMENT, SAMPLES, Result, write_s
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import kept_to, settings_for
 from edgeft.evaluation.shelf import Shelf
+from edgeft.evaluation.unfinished import Unfinished
 from edgeft.profile import load_profile
 from edgeft.report import print_as, write_reports
 from edgeft.specs import EvalSpec
@@ -44,8 +45,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
     bundle = Bundle.open(spec.bundle)
     profile = load_profile(spec.profile)
     names, baseline = plan.choose_variants(bundle, spec.variants)
-    preset, pace = presets.preset(spec.preset), plan.pace_of(spec.scenario)
-    settings = settings_for(profile, spec.provider, spec.threads, paced=pace.period_s > 0)
+    preset = presets.preset(spec.preset)
+    settings = settings_for(profile, spec.provider, spec.threads, paced=plan.pace_of(spec.scenario).period_s > 0)
     choice = energy.choose(spec.meter, profile.energy, settings.provider)
     budget = parse_budget(spec.budget) if spec.budget else ()
     limits.refuse_unmeasurable(budget, choice.why_not, preset.percentiles)
@@ -62,15 +63,19 @@ def evaluate(spec: EvalSpec) -> Result | None:
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
     start = Snapshot.take()
+    kept = Unfinished.begin(
+        spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
+        spec.resume,
+    )  # fmt: skip
     with kept_to(settings.affinity):
-        probes = passes.cold(paths, settings, output, samples, preset)
+        probes = passes.cold(paths, settings, output, samples, preset, kept)
         twice = aa.more_paths(preset, baseline, paths)
         opened = {**paths, **twice}
         shelf = Shelf(passes.opener(opened, settings, output), names, passes.capacity(opened))
-        answers, cut = passes.accuracy(shelf, samples, len(bundle.labels))
-        pace = passes.settle_pace(spec.scenario, pace, shelf, samples, spec.seed)
-        passes.cool_down(start, preset)
-        series, probe_s = passes.latency(shelf, samples, task, preset, pace, spec.seed, twice)
+        answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
+        series, probe_s, pace = passes.latency(
+            shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice
+        )
         if choice.meter is not None:
             passes.cool_down(start, preset)
         joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed)
@@ -80,6 +85,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     query_s = dict(energy_figures.query_means(series))
     document: dict[str, Any] = {
         **record.header(preset, spec.scenario, spec.seed),
+        **kept.record(),
         "baseline": baseline,
         "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
         "system": {"profile_id": profile.id, **machine.describe_machine()},
@@ -101,7 +107,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    flags = passes.flags(document, start, settings, preset, samples, cut, spec.limit, series, probes, probe_s)
+    flags = passes.flags(document, start, settings, preset, samples, spec.limit, series, probes, probe_s)
     flags = passes.worst_first([*flags, *energy_flags.energy_flags(joules, query_s, document["system"])])
     document["validity"] = {"valid": all(flag["severity"] != "invalid" for flag in flags), "flags": flags}
     document["budget"], winner = limits.check(budget, document) if budget else ([], None)
@@ -115,6 +121,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         files.write_json(folder / CHANGED, told)
         write_reports(Result(folder, document))
         files.write_json(folder / DOCUMENT, document)
+    kept.remove()
     result = Result.open(spec.output)
     console.result(print_as(spec.format, result))
     console.say(f"written to {spec.output}: {DOCUMENT}, {SAMPLES}, report.md, report.html")

@@ -26,12 +26,14 @@ class Samples:
 
     unreadable  position -> why, filled while examples are encoded; every variant is scored without these
     lengths     position -> tokens, for texts
+    cut         positions of texts that were cut to the tuned length
     """
 
     examples: Sequence[Example]
     encoder: Encoder
     unreadable: dict[int, str] = field(default_factory=dict)
     lengths: dict[int, int] = field(default_factory=dict)
+    cut: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -41,20 +43,33 @@ class Samples:
         if position in self.unreadable:
             return None
         example = self.examples[position]
+        before = self._cut_so_far()
         try:
             arrays = self.encoder([example.content])
         # Pillow reports a broken file by any of these, by format; tokens of a good text raise none of them.
         except (OSError, ValueError, SyntaxError, EOFError, DataError) as error:
             self.unreadable[position] = error.what if isinstance(error, EdgeftError) else f"{example.id}: {error}"
             return None
+        if self._cut_so_far() > before:
+            self.cut.add(position)
         first = next(iter(arrays.values()))
         if first.ndim == 2:
             self.lengths[position] = int(first.shape[1])
         return arrays
 
-    def truncated(self) -> int:
-        """Texts cut to the tuned length, counted once each."""
+    def _cut_so_far(self) -> int:
         return int(getattr(self.encoder, "truncated", 0))
+
+    def memory(self) -> dict[str, Any]:
+        """What was learnt of the examples, as JSON."""
+        return {"unreadable": list(self.unreadable.items()), "lengths": list(self.lengths.items()),
+                "cut": sorted(self.cut)}  # fmt: skip
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Take over what `memory` gave in an earlier sitting."""
+        self.unreadable |= dict(memory["unreadable"])
+        self.lengths |= dict(memory["lengths"])
+        self.cut |= set(memory["cut"])
 
     def long_ones(self, count: int) -> list[Arrays]:
         """Up to `count` readable examples, the longest texts first: what a peak of memory depends on."""

@@ -160,3 +160,8 @@ def no_reference() -> Flag:
         "no_reference", "note", "the bundle carries no reference input: whether this machine prepares inputs as the "
         "exporting one did was not checked", "accuracy"
     )  # fmt: skip
+
+
+def resumed(taken: Mapping[str, Any]) -> Flag:
+    evidence = f"{', '.join(taken['passes'])} were measured in a sitting begun {taken['begun_utc']}, the rest later"
+    return flag("resumed", "note", evidence, "all")
