@@ -147,7 +147,7 @@ def _run(recipe: Path, settings: Sequence[str], dry_run: bool) -> None:
 
 @group.command("compare", short_help="Put results side by side.")
 @click.argument("results", nargs=-1, required=True, metavar="RESULT...")
-@click.option("--format", "form", default="text", metavar="text|markdown", help="What is printed. [default: text]")
+@click.option("--format", "form", default="text", metavar="text|markdown|html", help="What is printed. [default: text]")
 @_verbosity
 def _compare(results: Sequence[str], form: str) -> None:
     """Put results of several machines, bundles or dates side by side."""

@@ -28,7 +28,7 @@ def render(result: Result) -> str:
             f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
             section("Claims", [_claim(claim) for claim in document["claims"]]),
             section("Flags", [_flag(flag) for flag in flags]),
-            section("Budget", [f"<li>{escape(line)}</li>" for line in words.budget_lines(document)]),
+            listed("Budget", words.budget_lines(document)),
             "<h2>Plots</h2>", _legend(document), charts(plots.all_plots(result)),
             *what_changed(result),
             "<h2>All figures</h2>", table(("", *document["variants"]), figures.rows(document), "figures"),
@@ -86,6 +86,10 @@ def _cell(name: str, cell: str) -> str:
 
 def section(title: str, items: Sequence[str]) -> str:
     return f"<h2>{escape(title)}</h2><ul>{''.join(items)}</ul>" if items else ""
+
+
+def listed(title: str, lines: Iterable[str]) -> str:
+    return section(title, [f"<li>{escape(line)}</li>" for line in lines])
 
 
 def pairs(lines: Sequence[tuple[str, str]]) -> str:

@@ -10,7 +10,6 @@ from sample import document, write_result
 from edgeft.errors import FolderError, UsageError
 from edgeft.evaluation.result import Result
 from edgeft.report import FORMATS, print_as, words, write_reports
-from edgeft.report.compare import CONDITIONS, compare, differences
 
 
 @pytest.fixture
@@ -118,45 +117,3 @@ def test_a_result_without_its_document_is_unfinished(tmp_path):
     (tmp_path / "half").mkdir()
     with pytest.raises(FolderError, match=r"result.json is missing"):
         Result.open(tmp_path / "half")
-
-
-def test_like_conditions_give_a_ratio(tmp_path):
-    faster = document()
-    faster["variants"]["int8"]["latency"]["p50_s"] = 0.0067
-    write_result(tmp_path / "monday")
-    write_result(tmp_path / "tuesday", faster)
-    table = compare([tmp_path / "monday", tmp_path / "tuesday"])
-    assert re.search(r"tuesday\s+int8.*2\.00x", table) and "differing" not in table
-
-
-@pytest.mark.parametrize("field", CONDITIONS)
-def test_any_differing_condition_refuses_the_ratio(field):
-    other = document()
-    place = other
-    *path, last = field.split(".")
-    for key in path:
-        place = place.setdefault(key, {})
-    place[last] = "something else"
-    assert [name for name, _, _ in differences(document(), other)] == [field]
-
-
-def test_two_power_modes_are_listed_instead_of_a_ratio(tmp_path):
-    # M03
-    slow = document()
-    slow["system"]["power_mode"] = "7W"
-    write_result(tmp_path / "a")
-    write_result(tmp_path / "b", slow)
-    table = compare([tmp_path / "a", tmp_path / "b"])
-    assert "b differs from a in system.power_mode: 7W instead of 15W" in table
-    assert not re.search(r"^b .*\dx$", table, flags=re.MULTILINE)
-    assert "- b differs" in compare([tmp_path / "a", tmp_path / "b"], "markdown")
-
-
-def test_compare_wants_two_results_and_a_known_format(tmp_path):
-    write_result(tmp_path / "a")
-    with pytest.raises(UsageError, match="at least two"):
-        compare([tmp_path / "a"])
-    with pytest.raises(UsageError, match="did you mean 'markdown'"):
-        compare([tmp_path / "a", tmp_path / "a"], "markdwn")
-    with pytest.raises(FolderError):
-        compare([tmp_path / "a", tmp_path / "absent"])
