@@ -135,11 +135,10 @@ class RunState:
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise FolderError(f"{folder} is a file", "choose another --output")
-        held = [name for name in (DOCUMENT, STATE) if (folder / name).exists()]
-        if held and not resume:
+        document = _begun(folder)
+        if not resume and (document is not None or (folder / DOCUMENT).exists()):
             raise FolderError(f"{folder} already holds a run", "add --resume to go on, or choose another --output")
-        if (folder / STATE).exists():
-            document = files.read_json(folder / STATE, STATE_SCHEMA, "choose another --output")
+        if document is not None:
             _same_settings(folder, document["settings"], settings)
             return RunState(folder, settings, document["phases"])
         state = RunState(folder, settings)
@@ -159,6 +158,19 @@ class RunState:
     def _write(self) -> None:
         document = {"schema": STATE_SCHEMA, "settings": self.settings, "phases": self._phases}
         files.write_json(self.folder / STATE, document)
+
+
+def _begun(folder: Path) -> dict[str, Any] | None:
+    """The state in `folder`; None when no run was begun there, or one that stopped before anything was done (a model
+    that is not there), so that the corrected command may use the same folder."""
+    if not (folder / STATE).exists():
+        held = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+        others = [name for name in held if not name.startswith(".")]
+        if others and DOCUMENT not in held:
+            raise FolderError(f"{folder} is not empty and is no run (it holds {others[0]})", "choose another --output")
+        return None
+    document = files.read_json(folder / STATE, STATE_SCHEMA, "choose another --output")
+    return document if document["phases"] else None
 
 
 def _same_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import __version__, files
-from edgeft.errors import BudgetMissed, EdgeftError, GateFailed
+from edgeft.errors import BudgetMissed, EdgeftError, FolderError, GateFailed, UsageError
 from edgeft.recipe import as_settings, command_of, options_of
 
 SCHEMA = "edgeft-settings/1"
@@ -29,6 +29,8 @@ def do(spec: Any) -> Any:
     command = command_of(spec)
     module, _, name = _STORIES[command].partition(":")
     story = getattr(importlib.import_module(module), name)
+    if command == "eval":
+        refuse_place(spec.output, spec.bundle)
     made_from = inputs_of(spec)
     try:
         done = story(spec)
@@ -37,6 +39,17 @@ def do(spec: Any) -> Any:
         raise
     _keep(spec, made_from)
     return done
+
+
+def refuse_place(output: Path, bundle: Path) -> None:
+    """A result takes the whole place of --output: never that of the bundle, or of a folder that is no result."""
+    place, measured = output.absolute(), Path(bundle).absolute()
+    if place == measured or place in measured.parents:
+        raise UsageError(f"--output {output} would take the place of the bundle", "choose another --output")
+    if output.is_file():
+        raise FolderError(f"{output} is a file", "choose another --output")
+    if output.is_dir() and any(output.iterdir()) and not (output / DOCUMENTS["eval"]).is_file():
+        raise FolderError(f"{output} is not empty and is no result", "choose another --output, or empty it")
 
 
 def _keep(spec: Any, made_from: dict[str, str], failure: EdgeftError | None = None) -> None:

@@ -77,7 +77,8 @@ def test_phases_are_kept_from_call_to_call(tmp_path: Path) -> None:
 
 
 def test_a_held_folder_needs_resume_and_the_same_settings(tmp_path: Path) -> None:
-    RunState.begin(tmp_path / "run", {"epochs": 1.0, "batch_size": 8}, resume=False)
+    state = RunState.begin(tmp_path / "run", {"epochs": 1.0, "batch_size": 8}, resume=False)
+    state.finish("original", {})
     with pytest.raises(FolderError, match="already holds a run; add --resume"):
         RunState.begin(tmp_path / "run", {"epochs": 1.0, "batch_size": 8}, resume=False)
     with pytest.raises(FolderError, match="begun with batch-size = 8, not 16"):
@@ -92,3 +93,16 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
 
 def test_resume_of_nothing_begins(tmp_path: Path) -> None:
     assert RunState.begin(tmp_path / "run", {}, resume=True).done("float") is None
+
+
+def test_a_run_that_stopped_before_anything_was_done_holds_no_folder(tmp_path: Path) -> None:
+    RunState.begin(tmp_path / "run", {"model": "misspelt"}, resume=False)
+    assert RunState.begin(tmp_path / "run", {"model": "right"}, resume=False).settings == {"model": "right"}
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "cat.jpg").write_bytes(b"x")
+    with pytest.raises(FolderError, match=r"is not empty and is no run \(it holds cat\.jpg\)"):
+        RunState.begin(tmp_path / "photographs", {}, resume=False)
+    assert [entry.name for entry in (tmp_path / "photographs").iterdir()] == ["cat.jpg"]

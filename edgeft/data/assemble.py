@@ -56,13 +56,13 @@ def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[
         return given, "as given", []
     whole = given.get(ALL, given.get("train", ()))
     made = stratified(whole, dict.fromkeys(missing, HELD_OUT_PERCENT), seed)
-    origin = "the data" if ALL in given else "train"
-    rule = f"{HELD_OUT_PERCENT} % of each class of {origin} for {' and for '.join(missing)}, stratified, seed {seed}"
+    origin = "" if ALL in given else " of train"
+    rule = f"{HELD_OUT_PERCENT} % of each class{origin} for {' and for '.join(missing)}, seed {seed}"
     kept = {split: rows for split, rows in given.items() if split not in (ALL, "train")}
     if kept:
         rule = f"{' and '.join(sorted(kept))} as given; {rule}"
     lacks = "splits" if ALL in given else " and no ".join(f"{split} split" for split in sorted(missing))
-    return {**made, **kept}, rule, [f"{source} has no {lacks}: {rule}"]
+    return {**made, **kept}, rule, [f"no {lacks} given: {rule}"]
 
 
 def _doubles(splits: Splits) -> list[str]:

@@ -121,7 +121,7 @@ def what_is(content: bytes, error: Exception | None = None) -> str:
     if not content:
         return "an empty file"
     if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer (git lfs pull fetches the image)"
+        return "a Git LFS pointer (git lfs pull fetches the file)"
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "an HTML page"
     if head.startswith((b"<?xml", b"<svg", b"<error")):

@@ -77,6 +77,14 @@ def trained_state(run: Run) -> str:
     return "trained" if (run.quantized / "trained.safetensors").is_file() else "calibrated"
 
 
+def int8_title(run: Run) -> str:
+    if trained_state(run) == "trained":
+        return "trained quantization-aware"
+    if not run.document["settings"].get("qat_epochs"):
+        return "calibrated: no quantization-aware epoch was trained"
+    return "calibrated: the quantization-aware model scored lower on validation and was not kept"
+
+
 def plan_lines(
     run: Run, profile: Profile, scheme: Scheme | None, versions: Versions, variants: Sequence[str], output: Path
 ) -> list[str]:

@@ -132,6 +132,8 @@ def _copied_bytes(artifact: Artifact) -> int:
     for value in artifact.model.graph.initializers.values():
         if value.const_value is None or value.const_value.nbytes < _NOTABLE_BYTES:
             continue
+        if not value.const_value.numpy().any():
+            continue  # zero points, which are alike by nature
         content = hashlib.sha256(value.const_value.tobytes()).digest()
         if content in seen:
             copied += value.const_value.nbytes

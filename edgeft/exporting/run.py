@@ -45,7 +45,8 @@ def export(spec: ExportSpec) -> Bundle | None:
     trial = encode(encoder, examples, int(run.document["seed"]))
     output = task.output_spec(len(run.labels))
     sources = Sources(run, task.auto_model, encoder.inputs, trial.example())
-    maker = Maker(sources, trial, output, versions, original_is, trained, stored, acts.trained_state(run))
+    state, title = acts.trained_state(run), acts.int8_title(run)
+    maker = Maker(sources, trial, output, versions, original_is, trained, stored, state, title)
 
     with files.whole_folder(spec.output) as folder:
         judged = [

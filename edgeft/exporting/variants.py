@@ -51,6 +51,7 @@ class Maker:
 
     trained_scheme  grids the run was trained for, stored_scheme those of the target: the same numbers
     trained         name of the state the variant int8 is made of
+    int8_title      what the variant int8 is
     """
 
     sources: Sources
@@ -61,6 +62,7 @@ class Maker:
     trained_scheme: Scheme | None = None
     stored_scheme: Scheme | None = None
     trained: str = "trained"
+    int8_title: str = "trained quantization-aware"
 
     def make(self, name: str) -> Made:
         makers: dict[str, Callable[[], Made]] = {
@@ -69,14 +71,9 @@ class Maker:
                 self.sources.float_graph(), "the fine-tuned model in float, BatchNorm folded"
             ),
             "int8-ptq": lambda: self._integer("calibrated", "calibrated on training samples, not trained"),
-            "int8": lambda: self._integer(self.trained, self._int8_title()),
+            "int8": lambda: self._integer(self.trained, self.int8_title),
         }
         return makers[name]()
-
-    def _int8_title(self) -> str:
-        if self.trained == "trained":
-            return "trained quantization-aware"
-        return "calibrated: no quantization-aware epoch was trained"
 
     def _float(self, model: nn.Module, title: str) -> Made:
         expected = torch_answers(model, self.trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,16 @@ def refuse_unbuilt(search: int, freeze_kind: str) -> None:
         raise UsageError(f"--freeze {freeze_kind} is not built yet", "use backbone, none, last:N, embeddings, regex:P")
 
 
-def trial_load(given: str, task: Task, dataset: Dataset, freeze_kind: str, seed: int) -> nn.Module:
+def refuse_untrained(epochs: float, fresh: Sequence[str]) -> None:
+    if epochs == 0 and fresh:
+        raise UsageError(f"--epochs 0 would leave {fresh[0]} with random weights", "give at least one epoch")
+
+
+def trial_load(given: str, task: Task, dataset: Dataset, freeze_kind: str, epochs: float, seed: int) -> nn.Module:
     """The model with its frozen parts marked, for --dry-run; nothing stays on the disk."""
     with tempfile.TemporaryDirectory() as workspace:
         loaded = _load(find_source(given, Path(workspace) / "original"), task, dataset, seed)
+    refuse_untrained(epochs, loaded.fresh)
     freeze(loaded.model, freeze_kind, loaded.fresh)
     return loaded.model
 
@@ -59,6 +66,8 @@ def _load(source: Source, task: Task, dataset: Dataset, seed: int) -> Loaded:
 def load_original(job: Job, given: str, freeze_kind: str) -> tuple[nn.Module, Any]:
     """The model to tune, frozen as asked, and its processor; RUN/original/ holds it or says where it is."""
     done = job.state.done("original")
+    if done is None:  # what an earlier call may have left before it failed
+        shutil.rmtree(job.folder / "original", ignore_errors=True)
     source = Source(**done["source"]) if done else find_source(given, job.folder / "original")
     loaded = _load(source, job.task, job.dataset, job.seed)
     for note in loaded.notes:
@@ -129,8 +138,7 @@ def float_phase(
 ) -> nn.Module:
     """Fine-tune, or read what an earlier call fine-tuned. The model comes back in eval mode, on the job's device."""
     fresh = tuple((job.state.done("original") or {})["fresh"])
-    if recipe.epochs == 0 and fresh:
-        raise UsageError(f"--epochs 0 would leave {fresh[0]} with random weights", "give at least one epoch")
+    refuse_untrained(recipe.epochs, fresh)
     if job.state.done("float") is not None:
         auto = getattr(transformers, job.task.auto_model)
         model = auto.from_pretrained(job.folder / "float", dtype="float32").to(job.device).eval()

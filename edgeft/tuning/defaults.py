@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import torch
 from torch import nn
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from edgeft.errors import MachineError, UsageError
+from edgeft import console
+from edgeft.errors import MachineError, UsageError, did_you_mean
 from edgeft.tuning.architecture import head_names
 
 _AUTO_BATCH = 32
+_SHARED_MEMORY = "/dev/shm"
+# Two batches of 32 images of 224 x 224 x 3 float32 that a loader process has ready, and as much again.
+_WORKER_BYTES = 4 * 32 * 224 * 224 * 3 * 4
 
 # Peak rates of the float phase for AdamW at 32 examples a step.
 _LR_HEAD = 3e-3
@@ -53,6 +60,31 @@ def label_smoothing(given: float | None, content: str) -> float:
 
 def batch_size(given: int | str) -> int:
     return _AUTO_BATCH if given == "auto" else int(given)
+
+
+def workers(given: int) -> int:
+    """--workers, or 0 where shared memory is too small for loader processes: they would die with a bus error."""
+    if given == 0 or not os.path.isdir(_SHARED_MEMORY):
+        return given
+    free = shutil.disk_usage(_SHARED_MEMORY).free
+    if free >= given * _WORKER_BYTES:
+        return given
+    console.warn(
+        f"{_SHARED_MEMORY} has {free / 2**20:.0f} MB free, too little for {given} loader processes: going on without "
+        "(docker run --shm-size=1g gives more)"
+    )
+    return 0
+
+
+def tracker(given: str) -> str:
+    """--report-to. Raises UsageError for a name transformers does not know, MachineError for one not installed."""
+    if given in ("none", "all"):
+        return given
+    if given not in INTEGRATION_TO_CALLBACK:
+        raise UsageError(f"--report-to {given} is no tracker", did_you_mean(given, ["none", *INTEGRATION_TO_CALLBACK]))
+    if given not in get_available_reporting_integrations():
+        raise MachineError(f"--report-to {given} is not installed", f"pip install {given}, or leave --report-to out")
+    return given
 
 
 def device(given: str) -> torch.device:

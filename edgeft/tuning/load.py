@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 import transformers
 from torch import nn
 
-from edgeft.errors import ModelError
+from edgeft.errors import EdgeftError, ModelError
 from edgeft.tuning.architecture import head_names, output_layers, under
 from edgeft.tuning.source import Source
 
@@ -134,8 +135,8 @@ def _name_labels(model: Any, labels: Sequence[str]) -> None:
 
 
 def _processor(source: Source, content: str, trust_remote_code: bool) -> Any:
-    kind = "AutoImageProcessor" if content == "image" else "AutoTokenizer"
-    with _one_line(source, "its preprocessing"):
+    kind, what = ("AutoImageProcessor", "image processor") if content == "image" else ("AutoTokenizer", "tokenizer")
+    with _one_line(source, what):
         return getattr(transformers, kind).from_pretrained(source.place, trust_remote_code=trust_remote_code)
 
 
@@ -143,6 +144,7 @@ def quiet_transformers() -> None:
     """Its bars and notes would stand between our own lines, and fill log files with carriage returns."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # a line for each retry
 
 
 @contextlib.contextmanager
@@ -152,17 +154,34 @@ def _one_line(source: Source, what: str = "the model") -> Iterator[None]:
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+    except (EdgeftError, MemoryError):
+        raise
+    except Exception as error:  # safetensors, tokenizers and code of a checkpoint raise errors of their own
         raise ModelError(*_explained(source, what, error)) from error
 
 
 def _explained(source: Source, what: str, error: Exception) -> tuple[str, str]:
     text = " ".join(str(error).split())
     if "trust_remote_code" in text or "custom code" in text:
-        return f"{source.given} needs Python code from its author to run", "set trust-remote-code only if you know it"
+        return (
+            f"{source.given} needs Python code that comes with it, which edgeft never runs",
+            "load it in a function of your own, which you can read first, and give --model FILE.py:FUNCTION",
+        )
+    if "Unrecognized configuration class" in text:
+        kind = re.search(r"(\w+)Config'>", text)
+        return (
+            f"{source.given} is a model of the kind {kind.group(1) if kind else 'unknown'}, which transformers cannot "
+            "use for these examples",
+            "check that --model and --data belong together: images or texts",
+        )
     if source.kind in ("hub", "timm"):
         next_step = "check the id, the network and HF_TOKEN, or give a folder"
         if any(word in text for word in ("couldn't connect", "offline", "Connection", "resolve")):
             return f"{source.given} is no folder here, and the Hub cannot be reached", next_step
         return f"{source.given} is neither a folder here nor a model of the Hub ({text[:160]})", next_step
+    if what != "the model" and "Can't load" in text:
+        return (
+            f"{source.given} holds no {what}, so nothing says how its examples are prepared",
+            f"save it there: {what.replace(' ', '_')}.save_pretrained(folder)",
+        )
     return f"{what} in {source.given} cannot be read: {text[:200]}", "give a folder written by save_pretrained"

@@ -16,8 +16,8 @@ from edgeft.tuning.trainer import Recipe
 
 
 def data_lines(dataset: Dataset) -> list[str]:
-    counts = ", ".join(f"{split} {len(examples):,}" for split, examples in dataset.splits.items())
-    return [f"data: {dataset.source}: {counts} ({len(dataset.labels)} classes; {dataset.split_rule})", *dataset.notices]
+    """Where the examples are from, and what the reader noticed: how many, of how many classes, how they were split."""
+    return [f"data: {dataset.source}", *(f"  {notice}" for notice in dataset.notices)]
 
 
 def counts(dataset: Dataset) -> dict[str, dict[str, int]]:

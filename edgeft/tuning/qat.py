@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from edgeft import console, files
 from edgeft.data.dataset import Example
+from edgeft.errors import ModelError
 from edgeft.quant import engine, store
 from edgeft.quant.engine import QuantModel
 from edgeft.scheme import Scheme
@@ -56,6 +57,8 @@ def calibrated_model(
     samples = [examples[index] for index in chosen]
     device = next(model.parameters()).device
     quantized = engine.build(model, encoder.inputs, example(encoder, samples, device), scheme)
+    if not any(True for _ in quantized.quantizers()):
+        raise ModelError("no operator of this model can be quantized", "tune it with --scheme none")
     engine.calibrate(quantized, _batches(encoder, samples, device), method)
     return quantized, Calibration(tuple(example.id for example in samples))
 

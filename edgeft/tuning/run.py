@@ -37,7 +37,8 @@ def tune(spec: TuneSpec) -> Run | None:
     task = find_task(spec.task, dataset)
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
-    qat = qat_recipe(spec.qat_epochs, batch_size, spec.workers, spec.report_to)
+    workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
+    qat = qat_recipe(spec.qat_epochs, batch_size, workers, tracker)
 
     def float_recipe(model: nn.Module) -> Recipe:
         return Recipe(
@@ -46,12 +47,12 @@ def tune(spec: TuneSpec) -> Run | None:
             lr=defaults.learning_rate(spec.lr, spec.freeze, model),
             precision=float_precision,
             patience=spec.patience,
-            workers=spec.workers,
-            report_to=spec.report_to,
+            workers=workers,
+            report_to=tracker,
         )
 
     if spec.dry_run:
-        model = acts.trial_load(spec.model, task, dataset, spec.freeze, spec.seed)
+        model = acts.trial_load(spec.model, task, dataset, spec.freeze, spec.epochs, spec.seed)
         for line in plan_lines(task, dataset, model, target, float_recipe(model), qat, spec.output):
             console.result(line)
         return None

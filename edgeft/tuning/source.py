@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import files
-from edgeft.errors import ModelError, UsageError, did_you_mean
+from edgeft.errors import EdgeftError, ModelError, UsageError, did_you_mean
 
 # First bytes of a file that Git LFS has not fetched: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _LFS_POINTER = b"version https://git-lfs.github.com/spec"
@@ -102,7 +102,7 @@ def _from_factory(given: str, file: Path, name: str, workspace: Path) -> Source:
     parts = made if isinstance(made, tuple) else (made,)
     if not all(hasattr(part, "save_pretrained") for part in parts):
         raise ModelError(
-            f"{given} returned a {type(parts[0]).__name__}",
+            f"{given} returned {type(parts[0]).__name__}",
             "return a folder, a transformers model, or (model, processor or tokenizer)",
         )
     with files.whole_folder(workspace) as folder:
@@ -128,5 +128,10 @@ def _call_factory(file: Path, name: str) -> Any:
         return factory()
     except (ImportError, SyntaxError) as error:
         raise ModelError(f"{file} cannot be imported: {error}", "fix the file or install what it needs") from error
+    except (EdgeftError, MemoryError):
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        text = f"{type(error).__name__}: {error}"
+        raise ModelError(f"{file}:{name} failed with {text[:200]}", "fix the function; -v shows where") from error
     finally:
         sys.path.pop(0)

@@ -156,6 +156,8 @@ def train_phase(
             trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         watch.close()
+    # Trainer wraps forward in autocast for bf16 and fp16: what is scored, captured and saved from here on is fp32.
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return _outcome(trainer)
 
 

@@ -78,7 +78,7 @@ def test_small_classes_keep_one_example_in_each_split(tmp_path: Path) -> None:  
     data = read_dataset(str(tmp_path), seed=0)
     counts = {s: dict(Counter(data.labels[e.label] for e in examples)) for s, examples in data.splits.items()}
     assert counts == {"train": {"a": 76, "b": 2}, "validation": {"a": 10, "b": 1}, "test": {"a": 10, "b": 1}}
-    assert data.split_rule == "10 % of each class of the data for test and for validation, stratified, seed 0"
+    assert data.split_rule == "10 % of each class for test and for validation, seed 0"
 
 
 def test_only_validation_missing() -> None:
@@ -90,8 +90,8 @@ def test_only_validation_missing() -> None:
         "validation": 4,
         "test": 8,
     }
-    assert data.split_rule == "test as given; 10 % of each class of train for validation, stratified, seed 0"
-    assert any(line.startswith("here has no validation split:") for line in data.notices)
+    assert data.split_rule == "test as given; 10 % of each class of train for validation, seed 0"
+    assert any(line.startswith("no validation split given:") for line in data.notices)
 
 
 def test_only_test_missing_is_said() -> None:
@@ -100,7 +100,7 @@ def test_only_test_missing_is_said() -> None:
     data = assemble(Found("text", {"train": given, "validation": validation}), "here", seed=0)
     assert len(data.splits["test"]) == 4
     assert len(data.splits["validation"]) == 8
-    assert any(line.startswith("here has no test split: validation as given; 10 % of each") for line in data.notices)
+    assert any(line.startswith("no test split given: validation as given; 10 % of each") for line in data.notices)
 
 
 def test_no_training_split() -> None:

@@ -15,6 +15,7 @@ from edgeft.bundle import Bundle
 from edgeft.errors import FolderError, GateFailed, ModelError, ProfileError, UsageError
 from edgeft.exporting import acts, graph, sessions
 from edgeft.exporting.run import export
+from edgeft.runfolder import Run
 from edgeft.specs import ExportSpec
 from edgeft.tasks import TASKS, reference
 from edgeft.tasks.eval_examples import read_examples
@@ -195,6 +196,14 @@ def test_a_run_without_quantization_has_float_files_only(tmp_path, quick):
 def test_int8_without_a_trained_epoch_says_so(tmp_path, quick):
     run = runs.make_run(tmp_path / "calibrated", "text", trained=False)
     assert quick(run=run).variants["int8"]["title"] == "calibrated: no quantization-aware epoch was trained"
+
+
+def test_int8_says_so_when_the_calibrated_model_won(tmp_path):  # Q02
+    document = {"settings": {"qat_epochs": 1.0}, "kept": "calibrated"}
+    run = Run(tmp_path, document)  # without quantized/trained.safetensors
+    assert acts.int8_title(run) == (
+        "calibrated: the quantization-aware model scored lower on validation and was not kept"
+    )
 
 
 def test_a_weight_that_is_not_in_the_checkpoint_is_refused(tmp_path, quick):  # T07

@@ -146,6 +146,8 @@ def test_every_product_of_the_family_is_an_integer_one(name, tmp_path):
     assert _failures(artifact, pipeline) == []
     found = products(artifact)
     assert Counter(product.integer for product in found) == {True: count}
+    # by its name in the file, from which the report reads its types
+    assert {product.name for product in found} <= {str(node.name) for node in artifact.model.graph}
     assert cosine(artifact.expected, artifact.plain) >= 0.995
     assert cosine(artifact.plain, artifact.optimized) >= 0.995
 

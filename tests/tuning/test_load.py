@@ -104,5 +104,26 @@ def test_code_of_strangers_is_refused(tmp_path: Path) -> None:
     config = config.replace('"model_type": "bert"', f'"model_type": "theirs", {auto}')
     (folder / "config.json").write_text(config)
     (folder / "theirs.py").write_text("raise SystemExit('ran code of strangers')\n")
-    with pytest.raises(ModelError, match="needs Python code from its author"):
+    with pytest.raises(ModelError, match=r"which edgeft never runs; .* --model FILE\.py:FUNCTION"):
         loaded(folder, TEXT, ["x", "y"])
+
+
+def test_a_checkpoint_that_is_cut_off_is_one_line_about_it(tmp_path: Path) -> None:
+    folder = small.save_bert(tmp_path / "bert")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=rf"the model in {folder} cannot be read"):
+        loaded(folder, TEXT, ["x", "y"])
+
+
+def test_a_checkpoint_without_its_image_processor_says_what_to_save(tmp_path: Path) -> None:  # T13
+    folder = small.save_vit(tmp_path / "vit")
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelError, match=r"holds no image processor.*image_processor\.save_pretrained\(folder\)"):
+        loaded(folder, IMAGE, ["x", "y"])
+
+
+def test_a_model_of_texts_for_images(tmp_path: Path) -> None:
+    folder = small.save_bert(tmp_path / "bert")
+    with pytest.raises(ModelError, match=r"a model of the kind Bert, .* images or texts"):
+        loaded(folder, IMAGE, ["x", "y"])

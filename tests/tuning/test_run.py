@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from edgeft.errors import FolderError, MachineError, ModelError, UsageError
 from edgeft.quant import store
 from edgeft.runfolder import Run
 from edgeft.tasks import TASKS
-from edgeft.tuning import acts, floating, qat
+from edgeft.tuning import acts, defaults, floating, qat
 from tests.tuning import small
 
 
@@ -123,8 +125,11 @@ def test_mixed_precision_stays_out_of_the_quantized_phase(
         return made
 
     monkeypatch.setattr(trainer, "_arguments", arguments)
-    tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), precision="bf16")
+    run = tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), precision="bf16")
     assert seen == {"float": True, "quantized": False}
+    # Trainer's autocast is off the model again: it would hide the products from the engine when the graph is captured
+    stored = store.load_file(run.quantized / "trained.safetensors")
+    assert sum(name.endswith("_fq.scale") for name in stored) > 20
     assert "the quantization-aware phase computes in fp32" in capsys.readouterr().out
 
 
@@ -186,10 +191,11 @@ def test_going_on_with_other_settings_is_refused(tune_on: Any, tmp_path: Path) -
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
-    dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
-    assert tune_on(dataset, **options, epochs=3.0, dry_run=True) is None
+    notice = "96 texts of 2 classes: train 48, validation 24, test 24"
+    dataset = dataclasses.replace(small.text_dataset(tmp_path / "data"), notices=(notice,))
+    assert tune_on(dataset, **text(tmp_path), epochs=3.0, dry_run=True) is None
     plan = capsys.readouterr().out
-    for said in ("train 48, validation 24, test 24", "parameters learn", "3 epochs, 18 steps of 8", "quantization:"):
+    for said in (notice, "parameters learn", "3 epochs, 18 steps of 8", "quantization:"):
         assert said in plan
     assert not (tmp_path / "run").exists()
 
@@ -197,6 +203,35 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tune_on: Any, tmp_path: Pa
 def test_no_epochs_and_a_new_head_would_be_random(tune_on: Any, tmp_path: Path) -> None:  # T07
     with pytest.raises(UsageError, match="random weights"):
         tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), epochs=0.0)
+
+
+def test_a_dry_run_says_so_too(tune_on: Any, tmp_path: Path) -> None:  # T07
+    with pytest.raises(UsageError, match="random weights"):
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), epochs=0.0, dry_run=True)
+
+
+def test_after_a_wrong_model_the_right_one_may_use_the_same_folder(tune_on: Any, tmp_path: Path) -> None:
+    dataset = small.text_dataset(tmp_path / "data")
+    with pytest.raises(ModelError, match="there is no model folder"):
+        tune_on(dataset, model=str(tmp_path / "brt"))
+    assert tune_on(dataset, **text(tmp_path), qat_epochs=0.0).document["state"] == "complete"
+
+
+def test_too_little_shared_memory_for_loader_processes(monkeypatch: Any, capsys: Any) -> None:  # T12
+    free = 64 * 2**20
+    monkeypatch.setattr(defaults.os.path, "isdir", lambda path: True)
+    monkeypatch.setattr(defaults.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
+    assert defaults.workers(2) == 0
+    assert "/dev/shm has 64 MB free, too little for 2 loader processes" in capsys.readouterr().err
+    free = 2**30
+    assert defaults.workers(2) == 2 and defaults.workers(0) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_tracker_is_refused_before_any_work() -> None:
+    with pytest.raises(UsageError, match="--report-to wandbb is no tracker; did you mean 'wandb'"):
+        defaults.tracker("wandbb")
+    assert defaults.tracker("none") == "none"
 
 
 def test_search_is_refused_not_ignored(tune_on: Any, tmp_path: Path) -> None:

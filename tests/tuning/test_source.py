@@ -23,6 +23,9 @@ def pair():
 
 def number():
     return 3
+
+def broken():
+    return {}["weights"]
 """
 
 
@@ -63,8 +66,13 @@ def test_a_model_object_is_saved_and_goes_on_as_a_checkpoint(tmp_path: Path, nam
 
 
 def test_what_a_factory_must_return(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"returned a int; return a folder"):
+    with pytest.raises(ModelError, match=r"returned int; return a folder"):
         find_source(f"{factory_file(tmp_path)}:number", tmp_path / "original")
+
+
+def test_a_factory_that_fails_is_told_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"made\.py:broken failed with KeyError: 'weights'; fix the function"):
+        find_source(f"{factory_file(tmp_path)}:broken", tmp_path / "original")
 
 
 def test_a_misspelt_factory(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -23,6 +24,8 @@ FLOAT_KERNELS = frozenset(
         "MatMulNBits", "LSTM", "GRU", "RNN",
     }
 )  # fmt: skip
+# onnxruntime calls the kernel it fuses from a node by that node's name and a number of its own.
+_TOKEN = re.compile(r"_token_\d+$")
 _CLIPS = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "Tanh")
 
 
@@ -51,7 +54,7 @@ def products(artifact: Artifact) -> list[Product]:
     for node in artifact.optimized_model.graph:
         if node.op_type not in INTEGER_KERNELS | FLOAT_KERNELS:
             continue
-        source = written.get(str(node.name)) or _maker(node, makers)
+        source = written.get(str(node.name)) or written.get(_TOKEN.sub("", str(node.name))) or _maker(node, makers)
         name = str((source or node).name)
         op = (source or node).op_type
         integer = node.op_type in INTEGER_KERNELS
