@@ -124,7 +124,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     kept.remove()
     result = Result.open(spec.output)
     console.result(print_as(spec.format, result))
-    console.say(f"written to {spec.output}: {DOCUMENT}, {SAMPLES}, report.md, report.html")
+    console.say(f"written to {spec.output}: {DOCUMENT}, {SAMPLES}, {CHANGED}, report.md, report.html")
     if budget and winner is None:
         missed = "; ".join(limits.missed_text(line) for line in document["budget"] if not line["passed"])
         raise BudgetMissed(f"no variant keeps the whole budget: {missed}", f"see {spec.output / 'report.md'}")

@@ -120,7 +120,7 @@ def drift(document: Mapping[str, Any]) -> Drawn:
     values = [change for points in lines.values() for _, change in points]
     reach = max(2.0, 1.1 * max(abs(value) for value in values))
     last = max(order for points in lines.values() for order, _ in points)
-    chart = Chart((0, max(last, 1)), (-reach, reach), "block, in the order they ran", "block median, % off")
+    chart = Chart((-0.5, max(last, 1) + 0.5), (-reach, reach), "block, in the order they ran", "block median, % off")
     chart.line([(chart.x.start, chart.y.at(0)), (chart.x.end, chart.y.at(0))], "axis")
     for series, (name, points) in enumerate(lines.items()):
         chart.line([(chart.x.at(x), chart.y.at(y)) for x, y in points], f"s{series % SERIES} trace")
