@@ -51,12 +51,12 @@ class Choice:
 
     @property
     def why_not(self) -> str | None:
-        """None when there is a meter."""
+        """None when there is a meter; the reasons of those tried stand in the record."""
         if self.meter is not None:
             return None
         if self.asked == "none":
             return "not asked for (--meter none)"
-        return "no meter works here (" + "; ".join(f"{name}: {reason}" for name, reason in self.tried) + ")"
+        return f"no meter works here ({', '.join(name for name, _ in self.tried)}); edgeft doctor says what would"
 
 
 def make(asked: str, world: World) -> Any:

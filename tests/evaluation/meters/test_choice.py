@@ -28,7 +28,8 @@ def test_the_profile_is_tried_first_and_what_failed_is_kept(tmp_path):
 
 def test_no_meter_is_not_measured_with_what_was_tried(tmp_path):
     choice = energy.choose("auto", (), CPU, world(tmp_path))
-    assert choice.meter is None and "no battery" in choice.why_not
+    assert choice.meter is None and "rapl" in choice.why_not and "edgeft doctor" in choice.why_not
+    assert dict(choice.tried)["battery"] == "no battery"
     found = energy.not_measured(choice.why_not, choice.tried)
     assert found["status"] == "not_measured" and {entry["meter"] for entry in found["tried"]} == set(energy.LOCAL)
     assert "gross_j" not in found
@@ -127,5 +128,6 @@ def test_without_a_meter_the_reason_and_what_was_tried_are_in_the_result(spec, m
     monkeypatch.setattr(energy, "World", lambda: world(tmp_path))
     document = run.evaluate(spec(meter="auto")).document
     found = document["variants"]["int8"]["energy"]
-    assert found["status"] == "not_measured" and "no battery" in found["reason"] and len(found["tried"]) >= 5
+    assert found["status"] == "not_measured" and "edgeft doctor" in found["reason"] and len(found["tried"]) >= 5
+    assert {"meter": "battery", "why_not": "no battery"} in found["tried"]
     assert "energy" not in document["comparisons"]["int8"]
