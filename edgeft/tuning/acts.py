@@ -29,6 +29,7 @@ from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy, distillation
 from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing
+from edgeft.tuning.probe import start_head
 from edgeft.tuning.score import Judge
 from edgeft.tuning.source import Source, find_source
 from edgeft.tuning.trainer import Loss, Recipe
@@ -145,6 +146,7 @@ def float_phase(
         freeze(model, freeze_kind, fresh)
         return model
     with job.timed("float"):
+        fresh = _start_head(job, model, fresh, judge)
         trained, frozen = floating.fine_tune(
             model, recipe, loss, judge, job.dataset.splits["train"], collate,
             folder=job.folder, seed=job.seed, device=job.device, fresh=fresh,
@@ -155,6 +157,18 @@ def float_phase(
     job.state.finish("float", {**record, "wall_s": job.wall_s["float"]})
     _forget_checkpoints(job, floating.PHASE)
     return model
+
+
+def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge) -> tuple[str, ...]:
+    """Start a new head of an image model from a linear probe; returns what is still new after that."""
+    if job.task.content != "image" or not fresh:
+        return fresh
+    splits = job.dataset.splits
+    accuracy = start_head(model.to(job.device), fresh, judge.encoder, splits["train"], splits["validation"])
+    if accuracy is None:
+        return fresh
+    console.say(f"the new head starts from a linear probe: accuracy {accuracy:.4f} on validation")
+    return ()
 
 
 def calibrate(job: Job, model: nn.Module, scheme: Scheme, encoder: Encoder, judge: Judge, n: int) -> QuantModel:

@@ -34,7 +34,7 @@ class Judge:
         labels: Sequence[str],
         batch_size: int,
     ) -> None:
-        self._task, self._encoder, self._splits = task, encoder, splits
+        self._task, self.encoder, self._splits = task, encoder, splits
         self._labels, self._batch_size = labels, batch_size
 
     @property
@@ -49,7 +49,7 @@ class Judge:
         before = model.training
         model.eval()
         predicted = np.empty(len(examples), dtype=np.int64)
-        for chosen, tensors in encoded(self._encoder, examples, self._batch_size, device):
+        for chosen, tensors in encoded(self.encoder, examples, self._batch_size, device):
             logits = logits_of(model(**tensors)).float().cpu().numpy()
             predicted[chosen] = self._task.decode(logits)
             advance(len(chosen))
