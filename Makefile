@@ -12,7 +12,6 @@ STAMP := $(VENV)/.installed
 
 demo: $(STAMP)
 	$(BIN)/python examples/digits.py
-	$(BIN)/python examples/digits.py
 	$(BIN)/edgeft run --recipe examples/digits.toml
 
 test: $(STAMP)

@@ -18,6 +18,7 @@ Item = TypeVar("Item")
 
 _LOG_EVERY_S = 30.0
 _verbosity = 0
+_stopping = False
 
 
 def set_verbosity(level: int) -> None:
@@ -30,8 +31,21 @@ def verbosity() -> int:
     return _verbosity
 
 
+def stop_soon(asked: bool) -> None:
+    """Remember that the user wants to stop: some library swallows a KeyboardInterrupt raised inside it. The next line
+    or step of a bar then raises it again."""
+    global _stopping
+    _stopping = asked
+
+
+def _go_on() -> None:
+    if _stopping:
+        raise KeyboardInterrupt
+
+
 def say(line: str = "") -> None:
     """A line about the work, on stdout; dropped by --quiet."""
+    _go_on()
     if _verbosity >= 0:
         click.echo(line)
 
@@ -66,6 +80,7 @@ class Bar:
             self._tqdm = tqdm(total=total, desc=title, unit=unit, file=sys.stdout, dynamic_ncols=True, leave=False)
 
     def advance(self, n: int = 1, **figures: float | str) -> None:
+        _go_on()
         self._done += n
         if self._tqdm is not None:
             if figures:

@@ -48,12 +48,14 @@ def _signals() -> Iterator[None]:
         if asked or os.getpid() != owner:
             os._exit(130)
         asked = True
+        console.stop_soon(True)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
+        console.stop_soon(False)
         for number, handler in before.items():
             signal.signal(number, handler)
 

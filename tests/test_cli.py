@@ -193,6 +193,27 @@ def test_interruption_ends_within_seconds_and_says_how_to_go_on(number: signal.S
         assert err == "interrupted: what is complete is kept; go on with the same command and --resume\n"
 
 
+def test_an_interrupt_that_a_library_swallowed_still_ends_the_work() -> None:
+    code = """
+    import os, signal
+    from edgeft import cli, console, steps
+    steps.check_names = lambda spec: None
+    def work(spec):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except BaseException:
+            pass
+        with console.bar("training", 10) as bar:
+            bar.advance()
+        print("went on")
+    steps.do = work
+    cli.main(["tune", "-m", "x", "-d", "y", "-q"])
+    """  # C03
+    done = python(textwrap.dedent(code))
+    assert done.returncode == 130 and done.stdout == ""
+    assert done.stderr.startswith("interrupted: what is complete is kept")
+
+
 def test_a_closed_pipe_ends_quietly() -> None:
     code = "from edgeft import cli; cli.main(['profiles', 'list'])"
     read, write = os.pipe()
