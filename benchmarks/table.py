@@ -48,6 +48,11 @@ def show(name: str, rows: list[Row], json_file: Path | None) -> None:
     for row in rows:
         ratio = "" if row.ratio_to_baseline is None else f"{row.ratio_to_baseline:.2f}"
         print(f"{row.system:26} {row.model:20} {row.metric:16} {row.value:9.4g} {row.unit:4} {ratio:>5}")
+    save(name, rows, json_file)
+
+
+def save(name: str, rows: list[Row], json_file: Path | None) -> None:
+    """Write the rows where asked."""
     if json_file is not None:
         document = {"name": name, "machine": describe_machine(), "versions": versions()}
         write_json(json_file, {**document, "rows": [asdict(row) for row in rows]})

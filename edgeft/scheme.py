@@ -44,6 +44,9 @@ _S8_CHANNELS = Grid("s8", -127, 127, symmetric=True, per_channel=True)
 # Products of u8 and s8 pairs overflow the 16-bit sums of VPMADDUBSW unless weights keep to 7 bits.
 _7BIT_CHANNELS = Grid("s8", -64, 64, symmetric=True, per_channel=True)
 
+# QNN has a hard-swish of its own; ONNX has no SiLU at all, and writes it in two parts.
+_QNN = frozenset({"silu", "hardsigmoid", "addcmul", "roll"})
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -61,6 +64,8 @@ class Scheme:
                    "inputs": only what products and residual sums read is (TensorRT)
     integer_bias   biases are int32 on the grid of the accumulator; else they stay float
     float_logits   the last linear layer may answer in float, finer than any 8-bit grid
+    rewrites       operators written as others before quantizers are placed (edgeft.quant.rewrite): those the target has
+                   no integer kernel for, but one for their parts
     runs_on_cpu    onnxruntime's CPU provider has integer kernels for it, so that export can prove them here
     """
 
@@ -75,6 +80,7 @@ class Scheme:
     quantizes: str = "outputs"
     integer_bias: bool = True
     float_logits: bool = True
+    rewrites: frozenset[str] = frozenset({"silu", "hardswish", "hardsigmoid", "addcmul", "roll"})
     runs_on_cpu: bool = True
 
 
@@ -105,6 +111,7 @@ S8S8_SYMMETRIC = Scheme(
     activation=_S8,
     quantizes="inputs",
     integer_bias=False,
+    rewrites=frozenset(),
     runs_on_cpu=False,
 )
 U8U8 = Scheme(
@@ -114,6 +121,7 @@ U8U8 = Scheme(
     activation=Grid("u8", 0, 255),
     linear_weight=Grid("u8", 0, 255),
     float_logits=False,
+    rewrites=_QNN,
 )
 U16S8 = Scheme(
     name="u16s8",
@@ -123,6 +131,7 @@ U16S8 = Scheme(
     linear_weight=_S8,
     opset=21,
     float_logits=False,
+    rewrites=_QNN,
     runs_on_cpu=False,
 )
 

@@ -95,6 +95,11 @@ def axis_of(node: ir.Node) -> dict[str, int]:
     return {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
 
 
+def plain_attributes(node: ir.Node) -> dict[str, Any]:
+    """All attributes of a node as keyword arguments."""
+    return {name: attribute.value for name, attribute in node.attributes.items()}
+
+
 @dataclass(frozen=True)
 class Grid:
     """Scale and zero point of a QuantizeLinear or DequantizeLinear: arrays as stored, and the axis or None."""
@@ -122,6 +127,16 @@ def same_grid(one: Grid, other: Grid) -> bool:
         and np.array_equal(one.scale.ravel(), other.scale.ravel())
         and np.array_equal(one.zero_point.ravel(), other.zero_point.ravel())
     )
+
+
+def join(model: ir.Model, floats: ir.Value, source: ir.Node, codes: ir.Value) -> None:
+    """Readers that put `floats` on the grid of the DequantizeLinear `source` again get the integers themselves."""
+    of_source = grid(source)
+    for user in list(floats.consumers()):
+        of_user = grid(user) if user.op_type == "QuantizeLinear" else None
+        if of_source is not None and of_user is not None and same_grid(of_source, of_user):
+            replace(model, user.outputs[0], codes)
+            drop(model, user)
 
 
 def producer_of(value: ir.Value | None, op_type: str) -> ir.Node | None:
@@ -189,3 +204,40 @@ def forget_types(model: ir.Model) -> None:
 def quantized_pairs(model: ir.Model) -> Iterator[ir.Node]:
     """Every QuantizeLinear and DequantizeLinear."""
     yield from nodes(model, "QuantizeLinear", "DequantizeLinear")
+
+
+# Their results have the type of their data whatever they compute; the data of Where is its second input.
+_KEEP_TYPE = {
+    **dict.fromkeys(
+        "Add Sub Mul Div Neg Abs Sign Min Max Clip CumSum Range Gather GatherND GatherElements Reshape Transpose "
+        "Unsqueeze Squeeze Slice Split Concat Expand Tile Identity Mod".split(),
+        0,
+    ),
+    "Where": 1,
+}
+_COUNTING = ("Shape", "Size", "ArgMax", "ArgMin", "NonZero")
+_WHOLE_TYPES = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL)
+
+
+def float_nodes(model: ir.Model) -> list[ir.Node]:
+    """The nodes of an optimized graph but those that compute with whole numbers: positions, addresses, shapes.
+
+    onnxruntime writes no types for the inner tensors of the graph it runs, so they are followed here.
+    """
+    whole = {value for value in model.graph.inputs if value.dtype is not None and not value.dtype.is_floating_point()}
+    found = []
+    for node in model.graph:
+        place = _KEEP_TYPE.get(node.op_type)
+        data = node.inputs[place] if place is not None and len(node.inputs) > place else None
+        cast = node.attributes["to"].as_int() if node.op_type == "Cast" else None
+        if node.op_type in _COUNTING or _is_whole(data, whole) or (cast is not None and cast in _WHOLE_TYPES):
+            whole.update(node.outputs)
+        else:
+            found.append(node)
+    return found
+
+
+def _is_whole(value: ir.Value | None, whole: set[ir.Value]) -> bool:
+    if value is None:
+        return False
+    return value in whole or (value.const_value is not None and not value.const_value.dtype.is_floating_point())

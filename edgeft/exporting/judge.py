@@ -73,7 +73,7 @@ def judge(name: str, made: Made, artifact: Artifact, task: Task, labels: NDArray
         _attempt(lambda: _parity(artifact, task, labels), {}),
         _attempt(lambda: products(artifact), []),
         _attempt(lambda: _grids(artifact), {}),
-        _attempt(lambda: _float_kernels(artifact), Counter()),
+        _attempt(lambda: float_kernels(artifact), Counter()),
         _attempt(lambda: _copied_bytes(artifact), 0),
     )
 
@@ -120,8 +120,9 @@ def _type(source: Any) -> str:
     return f"{kind} per channel" if grid is not None and grid.axis is not None and kind != "int32" else kind
 
 
-def _float_kernels(artifact: Artifact) -> Counter[str]:
-    counts = Counter(node.op_type for node in artifact.optimized_model.graph)
+def float_kernels(artifact: Artifact) -> Counter[str]:
+    """Operators beside the products that compute in float: type -> how many."""
+    counts = Counter(node.op_type for node in graph.float_nodes(artifact.optimized_model))
     quiet = _NO_COMPUTATION | INTEGER_KERNELS | FLOAT_KERNELS
     return Counter({kind: n for kind, n in counts.items() if kind not in quiet and not kind.startswith("QLinear")})
 

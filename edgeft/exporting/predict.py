@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import fx, nn
 
 from edgeft.quant.engine import QuantModel
-from edgeft.quant.fold import attribute
+from edgeft.quant.nodes import attribute
 from edgeft.quant.quantizer import Quantizer
 
 # Beside each output channel of a quantized weight: scales of weight and bias, a zero point of each.

@@ -34,11 +34,16 @@ def open_session(
     return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
 
 
-def answer(session: ort.InferenceSession, batch: Batch) -> NDArray[np.float32]:
-    """Logits [n, labels] of one batch, each input cast to the type the file declares."""
+def outputs(session: ort.InferenceSession, batch: Batch) -> list[NDArray[Any]]:
+    """Everything the file answers to one batch, each input cast to the type the file declares."""
     kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
     feed = {each.name: np.asarray(batch[each.name]).astype(kinds[each.type]) for each in session.get_inputs()}
-    return np.asarray(session.run(None, feed)[0])
+    return [np.asarray(output) for output in session.run(None, feed)]
+
+
+def answer(session: ort.InferenceSession, batch: Batch) -> NDArray[np.float32]:
+    """Logits [n, labels] of one batch."""
+    return outputs(session, batch)[0]
 
 
 def answers(session: ort.InferenceSession, batches: Sequence[Batch]) -> NDArray[np.float32]:

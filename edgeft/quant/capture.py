@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from edgeft.errors import ModelError
+from edgeft.quant.why import explain, watched
 from edgeft.tasks.task import TensorSpec
+
+_WITHOUT = "or use --scheme none to fine-tune without quantization"
 
 
 class Logits(nn.Module):
@@ -53,9 +55,25 @@ def prepare(model: nn.Module) -> nn.Module:
         if hasattr(module, "fused_attn"):
             setattr(module, "fused_attn", False)  # noqa: B010 - nn.Module's own attributes are typed as tensors
         if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
+            _bake_parametrizations(module)
     return model
+
+
+def _bake_parametrizations(module: nn.Module) -> None:
+    """Make plain parameters of parametrized ones (weight normalization).
+
+    A copied module shares its class with the original, and torch takes the parametrized attribute off that class: the
+    copy needs one of its own first.
+    """
+    shared = type(module)
+    content = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(shared.__name__, shared.__bases__, content)
+    for name in list(module.parametrizations):  # type: ignore[arg-type]
+        parametrize.remove_parametrizations(module, name)
+        value = getattr(module, name)
+        if not isinstance(value, nn.Parameter):  # torch makes a buffer of a frozen one
+            delattr(module, name)
+            module.register_parameter(name, nn.Parameter(value.detach(), requires_grad=False))
 
 
 def capture(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, Tensor]) -> fx.GraphModule:
@@ -66,16 +84,14 @@ def capture(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str
     """
     kwargs = {spec.name: example[spec.name] for spec in inputs}
     wrapped = Logits(model)
-    try:
-        with torch.no_grad():
-            program = torch.export.export(
-                wrapped, (), kwargs, dynamic_shapes={"tensors": dynamic_shapes(inputs)}, strict=False
-            )
-    except Exception as error:  # torch.export raises many kinds; each one means the same to the user
-        raise ModelError(
-            f"{type(model).__name__} cannot be captured as a graph: {_first_lines(error)}",
-            "use --scheme none to fine-tune it without quantization",
-        ) from error
+    with watched() as fixed:
+        try:
+            with torch.no_grad():
+                program = torch.export.export(
+                    wrapped, (), kwargs, dynamic_shapes={"tensors": dynamic_shapes(inputs)}, strict=False
+                )
+        except Exception as error:  # torch.export raises many kinds
+            raise explain(model, inputs, error, fixed, _WITHOUT) from error
     graph = program.module(check_guards=False)
     trainable = {name: parameter.requires_grad for name, parameter in wrapped.named_parameters()}
     for name, parameter in graph.named_parameters():
@@ -106,11 +122,6 @@ def _plain_form(node: fx.Node) -> Any:
     return getattr(getattr(torch.ops.aten, name[:-1], None), node.target._overloadname, None)
 
 
-def _first_lines(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300] or type(error).__name__
-
-
 def _is_no_op(node: fx.Node) -> bool:
     if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
         return False
@@ -122,7 +133,17 @@ def _is_no_op(node: fx.Node) -> bool:
     if name in ("aten.to.dtype", "aten._to_copy.default", "aten.to.dtype_layout", "aten.type_as.default"):
         before, after = node.args[0].meta.get("val"), node.meta.get("val")
         return isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype
-    return False
+    return _changes_nothing(node, name)
+
+
+def _changes_nothing(node: fx.Node, name: str) -> bool:
+    """A sum with 0, a product with 1, a padding of no width: bookkeeping of the Python code."""
+    if name in ("aten.pad.default", "aten.constant_pad_nd.default"):
+        return all(width == 0 for width in node.args[1])  # type: ignore[union-attr]
+    neutral = {"aten.add.Tensor": 0, "aten.mul.Tensor": 1, "aten.div.Tensor": 1}.get(name)
+    before, after = node.args[0].meta.get("val"), node.meta.get("val")  # type: ignore[union-attr]
+    same = isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype
+    return same and neutral is not None and len(node.args) > 1 and node.args[1] == neutral
 
 
 def drop_no_ops(graph: fx.GraphModule) -> fx.GraphModule:

@@ -11,12 +11,16 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgeft.errors import ModelError
+from edgeft.quant.bake import bake_constants
 from edgeft.quant.capture import capture, prepare
-from edgeft.quant.fold import fold_batch_norm
+from edgeft.quant.fold import fold_affine, fold_batch_norm
 from edgeft.quant.insert import Inserter
+from edgeft.quant.nodes import attribute
 from edgeft.quant.observe import METHODS
 from edgeft.quant.ops import along
 from edgeft.quant.quantizer import MODES, BiasQuantizer, Quantizer, SameGrid
+from edgeft.quant.rewrite import PLAIN, rewrite
+from edgeft.quant.uniform import drop_idle_masks
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import TensorSpec
 
@@ -85,12 +89,12 @@ class QuantModel(nn.Module):
         return [p for p in self.parameters() if p.requires_grad and id(p) not in scales]
 
     def _weights(self) -> Iterator[tuple[Quantizer, Tensor]]:
-        """Quantizers that read a parameter directly, with that parameter."""
+        """Quantizers that read a stored tensor directly, with that tensor."""
         for node in self.graph.graph.nodes:
-            if node.op == "call_module" and node.args[0].op == "get_attr":
-                module = self.graph.get_submodule(node.target)
-                if isinstance(module, Quantizer):
-                    yield module, self.graph.get_parameter(node.args[0].target)
+            stored = attribute(self.graph, node.args[0]) if node.op == "call_module" else None
+            module = self.graph.get_submodule(node.target) if stored is not None else None
+            if isinstance(module, Quantizer) and stored is not None:
+                yield module, stored
 
     def _biases(self) -> Iterator[tuple[BiasQuantizer, Tensor]]:
         for node in self.graph.graph.nodes:
@@ -115,9 +119,13 @@ class QuantModel(nn.Module):
 
 
 def float_graph(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, Tensor]) -> QuantModel:
-    """The captured graph with BatchNorm folded and nothing quantized."""
+    """The captured graph with constants computed, BatchNorm and scales folded, and nothing quantized."""
     graph = capture(prepare(model), inputs, example)
+    bake_constants(graph)
+    drop_idle_masks(graph)
     left = fold_batch_norm(graph)
+    fold_affine(graph)
+    rewrite(graph, PLAIN)
     built = QuantModel(graph, inputs, None)
     built.float_nodes = [(name, "a BatchNorm that follows no convolution of its own") for name in left]
     return built
@@ -134,6 +142,7 @@ def build(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, 
     """
     built = float_graph(model, inputs, example)
     built.scheme = scheme
+    rewrite(built.graph, scheme.rewrites)
     inserter = Inserter(built.graph, scheme)
     inserter.run()
     built.float_nodes += inserter.kept_float

@@ -12,24 +12,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
-from edgeft.quant.fold import attribute
+from edgeft.quant.marks import is_bookkeeping, live_nodes, masked_nodes
+from edgeft.quant.nodes import attribute, is_float
 from edgeft.quant.operators import (
     BINARY,
-    CAST,
     CLIP,
     CLIP_BOUNDS,
     CONVOLUTION,
     FIXED,
     LIST,
     MATMUL,
+    MAXIMUM,
     OWN,
+    PAD,
     RESCALE,
     THROUGH,
     VIEW,
     WEIGHTED,
     name_of,
+    pad_value,
 )
 from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
@@ -51,6 +54,7 @@ class Inserter:
     """Puts the quantizers of `scheme` into `graph`, node by node in graph order.
 
     live        nodes that carry data, against bookkeeping such as masks and positions
+    masked      sums between a mask and its softmax, which stay float
     completed   tensors that got a quantizer only because a product needed one
     kept_float  operators left alone, with the reason
     """
@@ -58,15 +62,15 @@ class Inserter:
     graph: fx.GraphModule
     scheme: Scheme
     live: set[fx.Node] = field(default_factory=set)
-    mask_adds: set[fx.Node] = field(default_factory=set)
+    masked: set[fx.Node] = field(default_factory=set)
     completed: list[str] = field(default_factory=list)
     kept_float: list[tuple[str, str]] = field(default_factory=list)
     _on_grid: dict[fx.Node, fx.Node] = field(default_factory=dict)
 
     def run(self) -> None:
         nodes = list(self.graph.graph.nodes)
-        self.live = _live_nodes(self.graph, nodes)
-        self.mask_adds = _mask_adds(nodes, self.live)
+        self.live = live_nodes(self.graph, nodes)
+        self.masked = masked_nodes(nodes, self.live)
         for act in _ACTS[self.scheme.quantizes]:
             for node in nodes:
                 act(self, node)
@@ -79,23 +83,37 @@ class Inserter:
         name = name_of(node)
         if node.op == "placeholder" and node in self.live:
             self._after(node, self._activation())
-        if not name or node not in self.live or not _is_float(node) or name in LIST | THROUGH:
+        if not name or node not in self.live or not is_float(node) or name in LIST or _is_looked_through(node):
             return
-        if node in self.mask_adds or self._rescales(node):
+        if node in self.masked or self._rescales(node):
             return
-        if name in VIEW:
-            source = self.find(node.args[0])
-            if source is not None and source.factor == 1.0:
-                self._after(node, SameGrid(source.quantizer))
+        grid = self._grid_kept(node, name)
+        if grid is not None:
+            self._after(node, SameGrid(grid))
+        elif name in VIEW:
+            return
         elif name == "embedding" and attribute(self.graph, node.args[0]) is not None:
             self._quantize_table(node)
         else:
             self._visit_operator(node, name)
 
+    def _grid_kept(self, node: fx.Node, name: str) -> Quantizer | None:
+        """The quantizer on whose grid `node` only moves numbers: one source's, or that of all parts put together."""
+        if name in VIEW or (name in PAD and pad_value(node) == 0.0):
+            parts: list[Any] = [node.args[0]]
+        elif name == "cat":
+            parts = list(node.args[0])  # type: ignore[arg-type]
+        else:
+            return None
+        found = [self.find(part) for part in parts]
+        sources = [source for source in found if source is not None and source.factor == 1.0]
+        same = len(sources) == len(parts) and len({id(source.quantizer) for source in sources}) == 1
+        return sources[0].quantizer if same else None
+
     def _visit_operator(self, node: fx.Node, name: str) -> None:
         if name in WEIGHTED and attribute(self.graph, node.args[1]) is not None:
             self._quantize_weight(node)
-        if name not in WEIGHTED | MATMUL | BINARY | OWN | CLIP:
+        if name not in WEIGHTED | MATMUL | BINARY | OWN | CLIP | PAD:
             self.kept_float.append((node.name, f"no integer form of {name} is known"))
             return
         if name in WEIGHTED | BINARY and _only_user_clips(node):
@@ -133,16 +151,33 @@ class Inserter:
     def _complete(self, node: fx.Node) -> None:
         """Give every data input of a product or sum that still comes in float a quantizer of its own."""
         name = name_of(node)
-        if name not in _NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.mask_adds:
+        if name not in _NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.masked:
             return
         if self._rescales(node):
             return
         for index, operand in _data_operands(node, name):
-            if operand in self.live and _is_float(operand) and self.find(operand) is None:
-                if name in BINARY and not _tensor_of(operand):
-                    continue
+            if not is_float(operand) or self.find(operand) is not None:
+                continue
+            stored, moves = self._stored(operand)
+            if stored is not None:
+                reader = moves[0] if moves else node
+                self._replace_operand(reader, index, stored, Quantizer(self.scheme.activation, whole_range=True))
+                for move in moves:
+                    self._visit(move)
+            elif operand in self.live or (name == "mul.Tensor" and is_bookkeeping(operand, self.live)):
                 self.completed.append(f"{operand.name} -> {node.name}")
                 self._replace_operand(node, index, operand)
+
+    def _stored(self, operand: fx.Node) -> tuple[fx.Node | None, list[fx.Node]]:
+        """The constant that `operand` is, and the moves that made it so, first one first; None for what is none.
+
+        Its grid takes in all of it, whatever the calibration method: all of it is known.
+        """
+        moves: list[fx.Node] = []
+        while name_of(operand) in VIEW and isinstance(operand.args[0], fx.Node):
+            moves.insert(0, operand)
+            operand = operand.args[0]
+        return (operand if attribute(self.graph, operand) is not None else None), moves
 
     def _quantize_reads(self, node: fx.Node) -> None:
         """Put what a product reads on a grid, and of a residual sum the operand that no convolution is fused with."""
@@ -151,7 +186,7 @@ class Inserter:
             self._quantize_weight(node)
         operands = _data_operands(node, name) if name in WEIGHTED | MATMUL else _skip_operands(node)
         for index, operand in operands:
-            if operand in self.live and _is_float(operand) and self.find(operand) is None:
+            if operand in self.live and is_float(operand) and self.find(operand) is None:
                 self._replace_operand(node, index, operand)
 
     def _quantize_bias(self, node: fx.Node) -> None:
@@ -181,7 +216,7 @@ class Inserter:
             name = name_of(node)
             if self._rescales(node):
                 factor *= _factor(node) or 1.0
-            elif name not in VIEW | LIST | THROUGH:
+            elif name not in VIEW | LIST and not _is_looked_through(node):
                 return None
             node = node.args[0]
         return None
@@ -224,11 +259,13 @@ class Inserter:
         new.meta["val"] = operand.meta.get("val")
         node.update_arg(index, new)
 
-    def _replace_operand(self, node: fx.Node, index: int, operand: fx.Node) -> None:
+    def _replace_operand(
+        self, node: fx.Node, index: int, operand: fx.Node, quantizer: Quantizer | None = None
+    ) -> None:
         """A quantizer between `operand` and `node`; nodes that read the same tensor share it."""
         new = self._on_grid.get(operand)
         if new is None:
-            target = self._register(self._activation(), f"{node.name}_input{index}_fq")
+            target = self._register(quantizer or self._activation(), f"{node.name}_input{index}_fq")
             with self.graph.graph.inserting_after(operand):
                 new = self.graph.graph.call_module(target, (operand,))
             new.meta["val"] = operand.meta.get("val")
@@ -248,40 +285,6 @@ _ACTS: dict[str, tuple[Callable[[Inserter, fx.Node], None], ...]] = {
 }
 
 
-def _is_float(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    if isinstance(value, (list, tuple)):
-        return bool(value) and isinstance(value[0], Tensor) and value[0].is_floating_point()
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _live_nodes(graph: fx.GraphModule, nodes: list[fx.Node]) -> set[fx.Node]:
-    """Parameters, float inputs, and whatever depends on one of them."""
-    live: set[fx.Node] = set()
-    for node in nodes:
-        parameter = isinstance(attribute(graph, node), torch.nn.Parameter)
-        data_input = node.op == "placeholder" and _is_float(node)
-        if parameter or data_input or any(source in live for source in node.all_input_nodes):
-            live.add(node)
-    return live
-
-
-def _mask_adds(nodes: list[fx.Node], live: set[fx.Node]) -> set[fx.Node]:
-    """The additions (or products) that put a mask on attention scores: between them and softmax all stays float."""
-    found = set()
-    for node in nodes:
-        if name_of(node) != "softmax.int":
-            continue
-        source = node.args[0]
-        while isinstance(source, fx.Node) and name_of(source) in CAST:
-            source = source.args[0]
-        if not isinstance(source, fx.Node) or name_of(source) not in BINARY:
-            continue
-        if any(operand not in live for operand in source.all_input_nodes):
-            found.add(source)
-    return found
-
-
 def _only_user_clips(node: fx.Node) -> bool:
     return len(node.users) == 1 and name_of(next(iter(node.users))) in CLIP
 
@@ -296,9 +299,14 @@ def _factor(node: fx.Node) -> float | None:
     return 1.0 / value if name_of(node).startswith("div") else value
 
 
-def _tensor_of(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.dim() > 0
+def _is_looked_through(node: fx.Node) -> bool:
+    """Does nothing stand here on the device: a no-op, zeros the next convolution pads with by itself, or a padding of
+    which a maximum takes no notice?"""
+    name = name_of(node)
+    if name not in PAD:
+        return name in THROUGH
+    value, readers = pad_value(node), {name_of(user) for user in node.users}
+    return (value == 0.0 and readers <= CONVOLUTION) or (value == -math.inf and readers <= MAXIMUM)
 
 
 def _skip_operands(node: fx.Node) -> list[tuple[int, fx.Node]]:

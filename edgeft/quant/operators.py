@@ -20,22 +20,32 @@ CLIP = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min"})
 OWN = frozenset(
     {
         "softmax.int", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "layer_norm",
-        "group_norm", "adaptive_avg_pool2d", "avg_pool2d", "mean.dim", "cat", "embedding",
-        "scaled_dot_product_attention",
+        "group_norm", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "mean.dim", "cat",
+        "embedding", "scaled_dot_product_attention",
     }
 )  # fmt: skip
 VIEW = frozenset(
     {
-        "view", "reshape", "flatten.using_ints", "permute", "transpose.int", "expand", "slice.Tensor", "select.int",
-        "unsqueeze", "squeeze.dim", "squeeze.dims", "max_pool2d", "getitem",
+        "view", "reshape", "flatten.using_ints", "unflatten.int", "permute", "transpose.int", "movedim.int", "t",
+        "expand", "expand_as", "repeat", "slice.Tensor", "select.int", "narrow", "index_select", "gather", "unsqueeze",
+        "squeeze", "squeeze.dim", "squeeze.dims", "max_pool1d", "max_pool2d", "getitem",
     }
 )  # fmt: skip
 LIST = frozenset({"unbind.int", "chunk", "split.Tensor", "split_with_sizes"})
-# Looked through and left bare: a zero pad folds into the convolution, the others vanish on export.
-THROUGH = frozenset({"pad", "constant_pad_nd", "contiguous", "clone", "alias", "detach", "dropout"})
+# Looked through and left bare: they vanish on export.
+THROUGH = frozenset({"contiguous", "clone", "alias", "detach", "dropout"})
+# A move when it pads with zeros; looked through when the convolutions or maxima that read it take it in.
+PAD = frozenset({"pad", "constant_pad_nd"})
+MAXIMUM = frozenset({"max_pool1d", "max_pool2d"})
 # Multiplication by a positive constant moves the scale and leaves the codes: no quantizer of its own.
 RESCALE = frozenset({"mul.Tensor", "mul.Scalar", "div.Tensor", "div.Scalar"})
-# Between a mask's addition and its softmax.
+# Put a mask's value in place of a score.
+MASKING = frozenset({"masked_fill.Scalar", "masked_fill.Tensor", "where.self", "where.ScalarOther", "where.ScalarSelf"})
+# Read the shape of a tensor and nothing of what it holds.
+SHAPE_ONLY = frozenset(
+    {"new_ones", "new_zeros", "new_full", "new_empty", "ones_like", "zeros_like", "full_like", "empty_like"}
+)
+# Between a mask's addition and its softmax, beside VIEW.
 CAST = frozenset({"_to_copy", "to.dtype", "type_as", "dropout", "contiguous", "clone", "alias", "detach"})
 
 
@@ -73,6 +83,16 @@ def name_of(node: Node) -> str:
     if operator.endswith("_") and not operator.startswith("_"):
         operator = operator[:-1]
     return operator if overload in ("", "default") else f"{operator}.{overload}"
+
+
+def pad_value(node: Node) -> float | None:
+    """What a constant padding writes around the tensor; None for any other padding."""
+    mode = node.args[2] if name_of(node) == "pad" and len(node.args) > 2 else "constant"
+    place = 3 if name_of(node) == "pad" else 2
+    value = node.args[place] if len(node.args) > place else node.kwargs.get("value")
+    if mode != "constant" or not isinstance(value, (int, float, type(None))):
+        return None
+    return float(value or 0.0)
 
 
 def _hardtanh(node: Node) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from edgeft.exporting import gates, graph, passes
 from edgeft.exporting.gates.agreement import AgainstTorch, OffAgainstOn, cosine, histogram
 from edgeft.exporting.gates.coverage import Coverage
 from edgeft.exporting.gates.form import Biases, Contracts, DataInside, Inference
+from edgeft.exporting.gates.inside import FiniteInside
 from edgeft.exporting.gates.running import Batches, Finite, Repeats, Shapes
 from edgeft.exporting.gates.size import Size
 from edgeft.scheme import U8S8
@@ -37,7 +38,7 @@ def test_a_good_file_passes_every_gate(good, tmp_path):
     judged = graphs.artifact(good, tmp_path, predicted_bytes=12 + 12 + 3 * 13)
     outcomes = gates.run_all(judged, gates.integer_gates(PIPELINE, U8S8))
     assert [outcome["gate"] for outcome in outcomes if not outcome["passed"]] == []
-    assert len({outcome["gate"] for outcome in outcomes}) == len(outcomes) == 12
+    assert len({outcome["gate"] for outcome in outcomes}) == len(outcomes) == 13
 
 
 # --- coverage ---
@@ -81,6 +82,43 @@ def test_coverage_names_a_scale_of_shape_1(tmp_path):
     # quantization.md 4.4: with shape [1] the Clip stays and the convolution is computed in float.
     outcome = Coverage().run(graphs.artifact(_conv(x_scale=np.array([0.05], np.float32)), tmp_path))
     assert not outcome.passed and outcome.places == ("Conv conv (a scale has shape [1])",)
+
+
+def _conv_relu(zero):
+    """x -> Conv -> Relu -> logits, all in s8; `zero` is the zero point of the logits."""
+    nodes = [
+        *graphs.pair("x", "x_dq", "x_scale", "x_zero"),
+        helper.make_node("DequantizeLinear", ["w", "w_scale", "w_zero"], ["w_dq"], "w_dq", axis=0),
+        helper.make_node("Conv", ["x_dq", "w_dq"], ["y"], "conv"),
+        helper.make_node("Relu", ["y"], ["r"], "relu"),
+        *graphs.pair("r", "logits", "y_scale", "y_zero"),
+    ]
+    constants = {
+        "x_scale": np.float32(0.05), "x_zero": np.int8(0), "w": np.ones((3, 3, 1, 1), np.int8),
+        "w_scale": np.full(3, 0.02, np.float32), "w_zero": np.zeros(3, np.int8), "y_scale": np.float32(0.1),
+        "y_zero": np.int8(zero),
+    }  # fmt: skip
+    return graphs.model(nodes, constants, x=("batch", 3, 4, 4), y=("batch", 3, 4, 4))
+
+
+def test_coverage_names_an_int8_relu_with_zero_point_0(tmp_path):
+    # quantization.md 4.2: the Relu goes only where the grid ends at zero, which is the code -128.
+    options = {"session.qdqisint8allowed": "1"}
+    assert Coverage().run(graphs.artifact(_conv_relu(-128), tmp_path, options=options)).passed
+    outcome = Coverage().run(graphs.artifact(_conv_relu(0), tmp_path, options=options))
+    assert not outcome.passed
+    why = "the Relu behind it is computed: with zero point 0 its int8 grid goes beyond it"
+    assert outcome.places == (f"Conv conv ({why})",)
+
+
+def test_coverage_names_a_clip_the_grid_goes_beyond(tmp_path):
+    # 6 / 255 ends at 6; a learned scale a little larger does not.
+    model = _conv()
+    for node in graph.nodes(model, "QuantizeLinear", "DequantizeLinear"):
+        if node.inputs[1].name == "y_scale":
+            node.replace_input_with(1, graph.initializer(model, "wide", np.float32(6.1 / 255)))
+    outcome = Coverage().run(graphs.artifact(model, tmp_path))
+    assert not outcome.passed and "the Clip behind it is computed: with zero point 0" in outcome.places[0]
 
 
 def test_coverage_accepts_a_float_product_only_with_the_engines_reason(good, tmp_path):
@@ -264,6 +302,36 @@ def test_outputs_that_are_not_finite_are_named(tmp_path):  # E04
     assert not outcome.passed
     assert outcome.line() == "1 of 3 samples have finite outputs: s1, s2"
     assert not AgainstTorch().run(judged).passed and not OffAgainstOn().run(judged).passed
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0], ids=["nan", "inf"])
+def test_a_hidden_number_that_is_not_finite_is_caught(tmp_path, value):
+    # log(-1) is a NaN and log(0) -inf; QuantizeLinear makes codes of both, and the outputs are finite.
+    nodes = [
+        helper.make_node("Log", ["x"], ["log"], "log"),
+        *graphs.pair("log", "logits", "x_scale", "x_zero"),
+    ]
+    constants = {"x_scale": np.float32(0.05), "x_zero": np.uint8(128)}
+    model = graphs.model(nodes, constants, x=("batch", 3))
+    batches = [{"x": np.full((4, 3), 2, np.float32)}, {"x": np.array([[1, 2, 3], [1, value, 2]], np.float32)}]
+    judged = graphs.artifact(model, tmp_path, rows=6, batches=batches)
+    assert Finite().run(judged).passed
+    outcome = FiniteInside().run(judged)
+    assert not outcome.passed
+    assert outcome.line() == (
+        "0 of 1 quantized tensors are finite on 6 samples: what QuantizeLinear logits_q reads"
+    )
+    assert [file.name for file in tmp_path.iterdir()] == ["judged.onnx"]
+    assert FiniteInside(samples=4).run(judged).evidence == "1 of 1 quantized tensors are finite on 4 samples"
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -0.5])
+def test_a_scale_that_is_no_positive_number_is_caught(good, tmp_path, scale):
+    assert FiniteInside().run(graphs.artifact(good, tmp_path)).passed
+    source = graph.nodes(good, "DequantizeLinear")[0]
+    source.replace_input_with(1, graph.initializer(good, "spoiled", np.float32(scale)))
+    outcome = FiniteInside().run(graphs.artifact(good, tmp_path))
+    assert not outcome.passed and "the scale of DequantizeLinear" in outcome.line()
 
 
 # --- agreement ---

@@ -14,6 +14,7 @@ from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
 from edgeft.exporting.passes.merge import MergeConstants
+from edgeft.exporting.passes.moves import MoveIntegers
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
 from edgeft.exporting.passes.rescale import Rescale
@@ -190,11 +191,73 @@ def test_mean_over_the_image_becomes_a_pool(tmp_path, keep):
     assert "QLinearGlobalAveragePool" in [node.op_type for node in kernels.graph]
 
 
+def test_mean_over_time_becomes_a_pool(tmp_path):
+    nodes = [
+        *graphs.pair("x", "x_dq", "x_scale", "x_zero"),
+        helper.make_node("ReduceMean", ["x_dq", "axes"], ["mean"], "mean", keepdims=0),
+        *graphs.pair("mean", "logits", "x_scale", "x_zero"),
+    ]
+    model = graphs.model(nodes, {**_grids(), "axes": np.array([-1], np.int64)}, x=("batch", 3, "time"))
+    x = np.random.default_rng(0).normal(size=(2, 3, 7)).astype(np.float32) * 8
+    before = graphs.run(model, tmp_path, x=x)
+    assert PoolGlobally().apply(model) == 1 and PoolGlobally().broken(model) == []
+    assert np.array_equal(graphs.run(model, tmp_path, x=x), before)
+
+
 def test_mean_over_other_axes_is_left_alone():
     nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["logits"], "mean", keepdims=0)]
     model = graphs.model(nodes, {"axes": np.array([1, 2], np.int64)}, x=("batch", 5, 5, 3))
     assert PoolGlobally().apply(model) == 0
     assert graphs.types(model) == ["ReduceMean"]
+
+
+def _moved(node, shape, more, y=("batch", 3)):
+    """x -> Q/DQ -> the node -> Q/DQ on the same grid (scale 0.5, zero point 128)."""
+    nodes = [*graphs.pair("x", "x_dq", "x_scale", "x_zero"), node, *graphs.pair("m", "logits", "x_scale", "x_zero")]
+    return graphs.model(nodes, {**_grids(), **more}, x=shape, y=y)
+
+
+def test_elements_are_gathered_as_integers(tmp_path):
+    node = helper.make_node("GatherElements", ["x_dq", "index"], ["m"], "gather", axis=1)
+    model = _moved(node, (1, 4), {"index": np.array([[3, 0, 0]], np.int64)}, y=(1, 3))
+    before = graphs.run(model, tmp_path, x=X)
+    assert before.tolist() == [[3, 1, 1]]
+    assert MoveIntegers().broken(model) == ["GatherElements gather"]
+    assert MoveIntegers().apply(model) == 1 and MoveIntegers().broken(model) == []
+    Tidy(20, 9).apply(model)
+    assert graphs.types(model) == ["QuantizeLinear", "GatherElements", "DequantizeLinear"]
+    assert np.array_equal(graphs.run(model, tmp_path, x=X), before)
+
+
+@pytest.mark.parametrize(
+    "value, code", [(None, 128), (np.float32(0), 128), (np.float32(-np.inf), 0), (np.float32(-3), 122)]
+)
+def test_padding_is_written_as_its_code(tmp_path, value, code):
+    names = ["x_dq", "pads", "value"] if value is not None else ["x_dq", "pads"]
+    more = {"pads": np.array([0, 1, 0, 0], np.int64), **({} if value is None else {"value": value})}
+    model = _moved(helper.make_node("Pad", names, ["m"], "pad"), ("batch", 2), more)
+    x = X[:, :2]
+    before = graphs.run(model, tmp_path, x=x)
+    assert MoveIntegers().apply(model) == 1
+    assert graph.array(graph.nodes(model, "Pad")[0].inputs[2]) == code
+    assert np.array_equal(graphs.run(model, tmp_path, x=x), before)
+    # stored as s8 the padding is 128 less, as everything else
+    StoreActivationsAs("s8").apply(model)
+    assert graph.array(graph.nodes(model, "Pad")[0].inputs[2]) == code - 128
+    assert np.array_equal(graphs.run(model, tmp_path, x=x), before)
+
+
+def test_padding_of_a_convolution_and_mirrors_stay():
+    nodes = [
+        *graphs.pair("x", "x_dq", "x_scale", "x_zero"),
+        helper.make_node("Pad", ["x_dq", "pads"], ["m"], "pad"),
+        helper.make_node("Conv", ["m", "w"], ["logits"], "conv"),
+    ]
+    pads = np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int64)
+    more = {**_grids(w=np.ones((3, 3, 2, 2), np.float32)), "pads": pads}
+    assert MoveIntegers().apply(graphs.model(nodes, more, x=("batch", 3, 4, 4), y=("batch", 3, 4, 4))) == 0
+    mirror = helper.make_node("Pad", ["x_dq", "pads"], ["m"], "pad", mode="reflect")
+    assert MoveIntegers().apply(_moved(mirror, ("batch", 2), {"pads": np.array([0, 1, 0, 0], np.int64)})) == 0
 
 
 def test_positive_factor_moves_into_the_scale(tmp_path):
@@ -291,6 +354,32 @@ def test_activation_type_moves_by_128_and_nothing_else(tmp_path, before, after, 
     weight = graph.stored_weight(graph.nodes(model, "MatMul")[0].inputs[1])
     assert graph.array(weight.inputs[0]).dtype == np.int8 and graph.array(weight.inputs[0]).max() == 1
     assert np.array_equal(graphs.run(model, tmp_path, x=X), expected)
+
+
+def test_rows_of_a_table_take_the_type_of_the_other_activations(tmp_path):
+    # In u8 the sum of two embeddings is QLinearAdd; with an s8 table it was an Add between conversions.
+    look_up = helper.make_node("Gather", ["table", "x"], ["codes"], "look_up")
+    nodes = [
+        look_up,
+        helper.make_node("DequantizeLinear", ["codes", "t_scale", "t_zero"], ["rows"], "rows_dq"),
+        helper.make_node("DequantizeLinear", ["codes", "t_scale", "t_zero"], ["again"], "again_dq"),
+        helper.make_node("Add", ["rows", "again"], ["sum"], "sum"),
+        *graphs.pair("sum", "logits", "x_scale", "x_zero"),
+    ]
+    table = np.arange(-15, 15, dtype=np.int8).reshape(10, 3)
+    more = {"table": table, "t_scale": np.float32(0.5), "t_zero": np.int8(0)}
+    model = graphs.model(nodes, {**_grids(), **more}, x=("batch",), x_type=7)
+    ids = np.array([0, 9, 4])
+    before = graphs.run(model, tmp_path, x=ids)
+    step = StoreActivationsAs("u8")
+    assert step.broken(model) == ["DequantizeLinear rows_dq", "DequantizeLinear again_dq"]
+    step.apply(model)
+    assert step.broken(model) == []
+    assert np.array_equal(graphs.run(model, tmp_path, x=ids), before)
+    stored = graph.nodes(model, "Gather")[0].inputs[0]
+    assert graph.array(stored).tolist() == (table.astype(int) + 128).tolist()
+    kernels = graphs.artifact(model, tmp_path, batches=[{"x": ids}]).optimized_model
+    assert "QLinearAdd" in [node.op_type for node in kernels.graph]
 
 
 def test_equal_weights_of_a_float_file_are_stored_once(tmp_path):  # E11

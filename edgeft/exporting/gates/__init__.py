@@ -9,6 +9,7 @@ from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.coverage import Coverage
 from edgeft.exporting.gates.form import Biases, Contracts, DataInside, Inference
 from edgeft.exporting.gates.gate import Gate, Outcome, run_all
+from edgeft.exporting.gates.inside import FiniteInside
 from edgeft.exporting.gates.on_grid import OnGrid
 from edgeft.exporting.gates.running import Batches, Finite, Repeats, Shapes
 from edgeft.exporting.gates.size import Size
@@ -31,4 +32,5 @@ def integer_gates(passes: Sequence[Pass], scheme: Scheme) -> tuple[Gate, ...]:
     for a target whose kernels this machine lacks, the file's form is."""
     biases = (Biases(),) if scheme.integer_bias else ()
     kernels = Coverage() if scheme.runs_on_cpu else OnGrid(scheme.activation)
-    return (*_every_file(), Contracts(passes), *biases, kernels, AgainstTorch(), OffAgainstOn())
+    on_file = (*_every_file(), FiniteInside(), Contracts(passes), *biases)
+    return (*on_file, kernels, AgainstTorch(), OffAgainstOn())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from edgeft.exporting import graph
@@ -101,7 +104,39 @@ def _lacks(node: ir.Node) -> str:
     slot = graph.bias_slot(node)
     if slot is not None and graph.stored_weight(slot[0].inputs[slot[1]]) is None:
         return "its bias is stored in float"
+    clip = _clip_that_stays(node)
+    if clip:
+        return clip
     return "" if _is_quantized_after(node) else "its output is not quantized"
+
+
+def _clip_that_stays(node: ir.Node) -> str:
+    """Why a Relu or Clip between the product and its QuantizeLinear is computed: it does more than the grid does."""
+    users = [user for output in node.outputs for user in output.consumers()]
+    after = list(users[0].outputs[0].consumers()) if len(users) == 1 and users[0].op_type in _BOUNDS else []
+    grid = graph.grid(after[0]) if len(after) == 1 and after[0].op_type == "QuantizeLinear" else None
+    if grid is None or grid.scale.size != 1:
+        return ""
+    kind, clip = np.iinfo(grid.zero_point.dtype), users[0]
+    low, high = _BOUNDS[clip.op_type](clip)
+    zero = int(grid.zero_point.reshape(()))
+    # What onnxruntime asks: a bound, rounded to its code, lies at or beyond the last code.
+    lowest, highest = (np.rint(bound / grid.scale.reshape(())) + zero for bound in (low, high))
+    if lowest <= kind.min and highest >= kind.max:
+        return ""
+    return f"the {clip.op_type} behind it is computed: with zero point {zero} its {kind.dtype} grid goes beyond it"
+
+
+def _clip_bounds(node: ir.Node) -> tuple[float, float]:
+    bounds = [graph.array(node.inputs[i]) if len(node.inputs) > i else None for i in (1, 2)]
+    low, high = (None if bound is None else float(bound.reshape(())) for bound in bounds)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+_BOUNDS: dict[str, Callable[[ir.Node], tuple[float, float]]] = {
+    "Relu": lambda node: (0.0, math.inf),
+    "Clip": _clip_bounds,
+}
 
 
 def _is_quantized_after(node: ir.Node) -> bool:

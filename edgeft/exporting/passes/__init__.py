@@ -12,6 +12,7 @@ from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
 from edgeft.exporting.passes.merge import MergeConstants
+from edgeft.exporting.passes.moves import MoveIntegers
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
 from edgeft.exporting.passes.rescale import Rescale
@@ -36,6 +37,7 @@ def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass,
         Rescale(),
         FoldTransposes(),
         GatherIntegers(),
+        MoveIntegers(),
         PoolGlobally(),
         *((LinearAsGemm(), QuantizeBiases()) if scheme.integer_bias else ()),
         ScalarGrids(),

@@ -1,4 +1,4 @@
-"""Pass 7: biases are 32-bit integers on the grid of the accumulator they are added to, s_b = s_x * s_w.
+"""Pass 8: biases are 32-bit integers on the grid of the accumulator they are added to, s_b = s_x * s_w.
 
 The scales are read from the file, so there is one source of truth. A bias on any other grid is silently wrong in
 onnxruntime's QGemm, which adds the integers without looking at their scale (quantization.md 4.3).

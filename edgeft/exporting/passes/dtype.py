@@ -1,4 +1,4 @@
-"""Pass 10: 8-bit activations are stored in the type the target's kernels take.
+"""Pass 11: 8-bit activations are stored in the type the target's kernels take.
 
 u8 and s8 affine grids are the same 256 levels shifted by 128, so the type is a choice of the export. Weights,
 which are symmetric, keep theirs.
@@ -15,22 +15,24 @@ from edgeft.exporting import graph
 
 _TYPES = {"u8": np.dtype(np.uint8), "s8": np.dtype(np.int8)}
 # Integer tensors pass through these between a QuantizeLinear and a DequantizeLinear.
-_MOVES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice", "Gather", "Expand")
+_MOVES = (
+    "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten", "Slice", "Gather", "GatherElements", "Expand", "Pad",
+)  # fmt: skip
 
 
 def _source(value: ir.Value | None) -> ir.Value | None:
+    """The integers that `value` moves about."""
     while value is not None and value.producer() is not None and value.producer().op_type in _MOVES:  # type: ignore[union-attr]
         value = value.producer().inputs[0]  # type: ignore[union-attr]
     return value
 
 
 def _is_weight(node: ir.Node) -> bool:
-    """A DequantizeLinear of a weight, a bias or rows of a table: not an activation."""
+    """A DequantizeLinear of a weight or a bias: not an activation. Rows of a table are activations, which a sum of
+    embeddings in integers needs in the type of everything else."""
     source = _source(node.inputs[0])
-    if source is None or not source.is_initializer():
+    if source is None or not source.is_initializer() or source is not node.inputs[0]:
         return False
-    if source is not node.inputs[0]:
-        return True
     readers = node.outputs[0].uses()
     return any(user.op_type in graph.PRODUCTS and index > 0 for user, index in readers)
 
@@ -66,11 +68,15 @@ class StoreActivationsAs:
             zero = node.inputs[2]
             assert zero is not None
             node.replace_input_with(2, graph.initializer(model, f"{zero.name}_{to}", _shift(grid.zero_point, to)))
-            constant = node.inputs[0]
-            if node.op_type == "DequantizeLinear" and constant is not None and constant.is_initializer():
-                content = graph.array(constant)
-                assert content is not None
-                node.replace_input_with(0, graph.initializer(model, f"{constant.name}_{to}", _shift(content, to)))
+            constant = _source(node.inputs[0])
+            content = graph.array(constant) if node.op_type == "DequantizeLinear" else None
+            if constant is not None and content is not None and content.dtype != to:
+                shifted = graph.initializer(model, f"{constant.name}_{to}", _shift(content, to))
+                constant.replace_all_uses_with(shifted)
+        for node in graph.nodes(model, "Pad"):
+            code = graph.array(node.inputs[2]) if len(node.inputs) > 2 else None
+            if code is not None and code.dtype in _TYPES.values() and code.dtype != to:
+                node.replace_input_with(2, graph.initializer(model, f"{node.name}_{to}", _shift(code, to)))
         if wrong:
             graph.forget_types(model)
         return len(wrong)

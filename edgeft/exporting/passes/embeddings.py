@@ -36,7 +36,7 @@ class GatherIntegers:
             name = str(node.outputs[0].name)
             inputs = [weight.inputs[0], node.inputs[1]]
             rows = graph.before(model, node, "Gather", inputs, f"{name}_codes", **graph.axis_of(node))
-            self._join(model, node, weight, rows)
+            graph.join(model, node.outputs[0], weight, rows)
             if node.outputs[0].uses() or node.outputs[0].is_graph_output():
                 inputs = [rows, *weight.inputs[1:]]
                 floats = graph.before(model, node, "DequantizeLinear", inputs, f"{name}_float")
@@ -45,15 +45,6 @@ class GatherIntegers:
             graph.drop(model, weight)
             done += 1
         return done
-
-    @staticmethod
-    def _join(model: ir.Model, node: ir.Node, weight: ir.Node, rows: ir.Value) -> None:
-        of_table = graph.grid(weight)
-        for user in list(node.outputs[0].consumers()):
-            of_user = graph.grid(user) if user.op_type == "QuantizeLinear" else None
-            if of_table is not None and of_user is not None and graph.same_grid(of_table, of_user):
-                graph.replace(model, user.outputs[0], rows)
-                graph.drop(model, user)
 
     def broken(self, model: ir.Model) -> list[str]:
         return [

@@ -1,4 +1,4 @@
-"""Pass 5: a mean over both image axes becomes GlobalAveragePool.
+"""Pass 6: a mean over all axes behind the channels becomes GlobalAveragePool.
 
 The exporter writes ReduceMean, which onnxruntime computes in float; GlobalAveragePool has an integer kernel.
 """
@@ -13,38 +13,40 @@ import onnx_ir as ir
 from edgeft.exporting import graph
 
 
-def _is_pooling(node: ir.Node) -> bool:
+def _pooled_axes(node: ir.Node) -> list[int] | None:
+    """[2] of [batch, channels, time] or [2, 3] of an image; None when `node` is no mean over just these."""
     data = node.inputs[0]
     axes = graph.array(node.inputs[1]) if len(node.inputs) > 1 else None
-    if data is None or data.shape is None or len(data.shape) != 4 or axes is None:
-        return False
-    return sorted(int(axis) % 4 for axis in axes.ravel()) == [2, 3]
+    if data is None or data.shape is None or len(data.shape) not in (3, 4) or axes is None:
+        return None
+    rank = len(data.shape)
+    return list(range(2, rank)) if sorted(int(axis) % rank for axis in axes.ravel()) == list(range(2, rank)) else None
 
 
 @dataclass(frozen=True)
 class PoolGlobally:
-    """ReduceMean over axes 2, 3 of a 4-D tensor -> GlobalAveragePool (and Squeeze, when the axes are not kept)."""
+    """ReduceMean over the axes behind the first two -> GlobalAveragePool (and Squeeze, when they are not kept)."""
 
     name: str = "pooling"
-    contract: str = "no ReduceMean over both image axes"
+    contract: str = "no ReduceMean over all axes behind the channels"
 
     def apply(self, model: ir.Model) -> int:
-        found = [node for node in graph.nodes(model, "ReduceMean") if _is_pooling(node)]
-        for node in found:
+        found = [(node, axes) for node in graph.nodes(model, "ReduceMean") if (axes := _pooled_axes(node))]
+        for node, axes in found:
             name = str(node.outputs[0].name)
             pooled = graph.before(model, node, "GlobalAveragePool", [node.inputs[0]], f"{name}_pooled")
             kept = "keepdims" not in node.attributes or node.attributes["keepdims"].as_int() == 1
             if kept:
                 graph.replace(model, node.outputs[0], pooled)
             else:
-                self._squeeze(model, node, pooled, name)
+                self._squeeze(model, node, pooled, name, axes)
             graph.drop(model, node)
         return len(found)
 
     @staticmethod
-    def _squeeze(model: ir.Model, node: ir.Node, pooled: ir.Value, name: str) -> None:
-        """Drop the two axes; behind a QuantizeLinear from the integers, so that the pool stays fused."""
-        axes = graph.initializer(model, f"{name}_axes", np.array([2, 3], np.int64))
+    def _squeeze(model: ir.Model, node: ir.Node, pooled: ir.Value, name: str, dropped: list[int]) -> None:
+        """Drop the axes; behind a QuantizeLinear from the integers, so that the pool stays fused."""
+        axes = graph.initializer(model, f"{name}_axes", np.array(dropped, np.int64))
         users = list(node.outputs[0].consumers())
         if len(users) == 1 and users[0].op_type == "QuantizeLinear" and not node.outputs[0].is_graph_output():
             user = users[0]
@@ -57,4 +59,4 @@ class PoolGlobally:
             )
 
     def broken(self, model: ir.Model) -> list[str]:
-        return [graph.title(node) for node in graph.nodes(model, "ReduceMean") if _is_pooling(node)]
+        return [graph.title(node) for node in graph.nodes(model, "ReduceMean") if _pooled_axes(node)]

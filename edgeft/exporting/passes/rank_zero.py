@@ -1,4 +1,4 @@
-"""Pass 8: scale and zero point of a per-tensor grid are scalars.
+"""Pass 9: scale and zero point of a per-tensor grid are scalars.
 
 onnxruntime leaves Add and the removal of a clip unfused, without a word, when they have shape [1].
 """

@@ -1,4 +1,4 @@
-"""Pass 11: what nobody reads goes, and versions are set."""
+"""Pass 12: what nobody reads goes, and versions are set."""
 
 from __future__ import annotations
 

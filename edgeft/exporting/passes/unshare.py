@@ -1,4 +1,4 @@
-"""Pass 9: a stored weight, bias or scale has one reader.
+"""Pass 10: a stored weight, bias or scale has one reader.
 
 Shared ones crash or mislead some runtimes (microsoft/onnxruntime#28306, onnxruntime-qnn#739: each reader of a bias
 has its own s_x * s_w). A model that uses one weight in several places is stored that often, and the report says so.
