@@ -60,7 +60,7 @@ class Scheme:
     quantizes      "outputs": every tensor an operator writes is on a grid (onnxruntime's CPU kernels, QNN)
                    "inputs": only what products and residual sums read is (TensorRT)
     integer_bias   biases are int32 on the grid of the accumulator; else they stay float
-    float_logits   the last linear layer may answer in float, finer than any 8-bit grid
+    float_answers  products of linear layers and attention may answer in float; what no product reads stays off the grid
     runs_on_cpu    onnxruntime's CPU provider has integer kernels for it, so that export can prove them here
     """
 
@@ -74,7 +74,7 @@ class Scheme:
     opset: int = 20
     quantizes: str = "outputs"
     integer_bias: bool = True
-    float_logits: bool = True
+    float_answers: bool = True
     runs_on_cpu: bool = True
 
 
@@ -105,6 +105,7 @@ S8S8_SYMMETRIC = Scheme(
     activation=_S8,
     quantizes="inputs",
     integer_bias=False,
+    float_answers=False,
     runs_on_cpu=False,
 )
 U8U8 = Scheme(
@@ -113,7 +114,7 @@ U8U8 = Scheme(
     trained_as="affine-8bit-linear-per-tensor",
     activation=Grid("u8", 0, 255),
     linear_weight=Grid("u8", 0, 255),
-    float_logits=False,
+    float_answers=False,
 )
 U16S8 = Scheme(
     name="u16s8",
@@ -122,7 +123,7 @@ U16S8 = Scheme(
     activation=Grid("u16", 0, 65535),
     linear_weight=_S8,
     opset=21,
-    float_logits=False,
+    float_answers=False,
     runs_on_cpu=False,
 )
 

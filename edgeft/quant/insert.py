@@ -7,7 +7,7 @@ operator stands the grid of what it moved, so that the device sees equal scales 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from edgeft.quant.operators import (
     CLIP_BOUNDS,
     CONVOLUTION,
     FIXED,
+    FLOAT_ANSWERS,
     LIST,
     MATMUL,
     OWN,
@@ -100,9 +101,40 @@ class Inserter:
             return
         if name in WEIGHTED | BINARY and _only_user_clips(node):
             return
-        if self.scheme.float_logits and name == "linear" and all(user.op == "output" for user in node.users):
-            return
-        self._after(node, self._output_quantizer(node, name))
+        readers = self._readers(node, name)
+        if readers:
+            self._after(node, self._output_quantizer(node, name), readers)
+
+    def _readers(self, node: fx.Node, name: str) -> list[fx.Node]:
+        """Which users are to read the output of this operator from a grid.
+
+        All, on a target that computes in integers alone, and where an integer kernel writes it (a convolution, a sum
+        of two tensors on the grid). On a target whose products can answer in float, else only the way to a product:
+        a pair of conversions around a float operator costs time and accuracy, and gains nothing.
+        """
+        if not self._may_stay_float(name) or self._is_integer_sum(node, name):
+            return list(node.users)
+        return [user for user in node.users if self._leads_to_product(user)]
+
+    def _may_stay_float(self, name: str) -> bool:
+        return self.scheme.float_answers and name in FLOAT_ANSWERS
+
+    def _is_integer_sum(self, node: fx.Node, name: str) -> bool:
+        """Does this sum or product have tensors on the grid on both sides, or one and a stored constant?"""
+        if name not in BINARY:
+            return False
+        sources = [self.find(operand) for operand in node.args[:2]]
+        on_grid = [each is not None and each.quantizer.grid == self.scheme.activation for each in sources]
+        stored = [attribute(self.graph, operand) is not None for operand in node.args[:2]]
+        return any(on_grid) and all(a or b for a, b in zip(on_grid, stored, strict=True))
+
+    def _leads_to_product(self, reader: fx.Node) -> bool:
+        """Does a product read these numbers, through nothing but what moves, rescales or clips them?"""
+        name = name_of(reader)
+        if name in WEIGHTED | MATMUL:
+            return True
+        passes = name in VIEW | LIST | THROUGH | CLIP or (name in RESCALE and _factor(reader) is not None)
+        return passes and any(self._leads_to_product(user) for user in reader.users)
 
     def _output_quantizer(self, node: fx.Node, name: str) -> Quantizer:
         grid = self.scheme.activation
@@ -136,6 +168,8 @@ class Inserter:
         if name not in _NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.mask_adds:
             return
         if self._rescales(node):
+            return
+        if name in BINARY and self._may_stay_float(name) and not self._is_integer_sum(node, name):
             return
         for index, operand in _data_operands(node, name):
             if operand in self.live and _is_float(operand) and self.find(operand) is None:
@@ -205,9 +239,10 @@ class Inserter:
 
     # --- changing the graph ---
 
-    def _after(self, node: fx.Node, module: torch.nn.Module) -> None:
+    def _after(self, node: fx.Node, module: torch.nn.Module, readers: Sequence[fx.Node] | None = None) -> None:
+        """A quantizer on the output of `node`, for these of its users, by default all."""
         target = self._register(module, f"{node.name}_fq")
-        users = list(node.users)
+        users = list(node.users) if readers is None else readers
         with self.graph.graph.inserting_after(node):
             new = self.graph.graph.call_module(target, (node,))
         new.meta["val"] = node.meta.get("val")

@@ -31,6 +31,10 @@ VIEW = frozenset(
     }
 )  # fmt: skip
 LIST = frozenset({"unbind.int", "chunk", "split.Tensor", "split_with_sizes"})
+# Operators of token models whose kernels answer in float, or compute in float anyway.
+FLOAT_ANSWERS = frozenset(
+    {"linear", "matmul", "bmm", "add.Tensor", "mul.Tensor", "layer_norm", "gelu", "softmax.int", "tanh", "embedding"}
+)
 # Looked through and left bare: a zero pad folds into the convolution, the others vanish on export.
 THROUGH = frozenset({"pad", "constant_pad_nd", "contiguous", "clone", "alias", "detach", "dropout"})
 # Multiplication by a positive constant moves the scale and leaves the codes: no quantizer of its own.

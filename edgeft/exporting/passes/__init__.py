@@ -11,6 +11,7 @@ from edgeft.exporting.passes.dtype import StoreActivationsAs
 from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
+from edgeft.exporting.passes.linear import LinearKernels
 from edgeft.exporting.passes.merge import MergeConstants
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
@@ -31,15 +32,18 @@ def float_pipeline(opset: int, ir_version: int) -> tuple[Pass, ...]:
 def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass, ...]:
     """The passes for a scheme's number grids, in an order that matters: later ones rely on earlier contracts."""
     dtype = scheme.activation.dtype
+    as_gemm, biases = scheme.integer_bias and not scheme.float_answers, scheme.integer_bias
     return (
         FoldWeights(),
         Rescale(),
         FoldTransposes(),
         GatherIntegers(),
         PoolGlobally(),
-        *((LinearAsGemm(), QuantizeBiases()) if scheme.integer_bias else ()),
+        *((LinearAsGemm(),) if as_gemm else ()),
+        *((QuantizeBiases(),) if biases else ()),
         ScalarGrids(),
         Unshare(),
         *((StoreActivationsAs(dtype),) if dtype in ("u8", "s8") and not scheme.activation.symmetric else ()),
+        *((LinearKernels(),) if scheme.float_answers else ()),
         Tidy(opset, ir_version),
     )

@@ -73,6 +73,16 @@ def is_on_grid(node: ir.Node) -> bool:
     return bool(np.all(np.abs(ratio - 1) <= 1e-6) and np.all(np.abs(codes.astype(np.int64)) <= LARGEST))
 
 
+def is_float_on_grid(node: ir.Node) -> bool:
+    """True when the float bias of a LINEAR_KERNEL is a multiple of s_x * s_w that fits int32, within float32's eps."""
+    of_data, of_weight, bias = (graph.array(node.inputs[index]) for index in (2, 3, 6))
+    assert of_data is not None and of_weight is not None and bias is not None
+    step = of_data.astype(np.float32) * of_weight.astype(np.float32)
+    codes = bias.astype(np.float64) / step.astype(np.float64)
+    away = np.abs(codes - np.rint(codes))
+    return bool(np.all(away <= np.abs(codes) * np.finfo(np.float32).eps + 1e-6) and np.all(np.abs(codes) <= LARGEST))
+
+
 @dataclass(frozen=True)
 class QuantizeBiases:
     """A float bias of an integer product -> int32 initializer and DequantizeLinear(s_x * s_w, zero point 0)."""
