@@ -139,8 +139,9 @@ class Quantizer(nn.Module):
 
     def crowded(self) -> int | None:
         """While calibrated: how many codes nearly all values share, when outliers left them so few; else None."""
-        watched = self.observer is not None and not self.constant
-        return collapsed(self.observer, float(self.scale)) if watched else None
+        if self.observer is None or self.constant:
+            return None
+        return collapsed(self.observer, float(self.scale))
 
     @torch.no_grad()
     def clamp(self) -> None:
