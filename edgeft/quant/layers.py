@@ -120,7 +120,7 @@ class Wiring:
         for user in node.users:
             if name_of(user) in _MOVES or isinstance(self._module(user), SameGrid) or self._rescales(user):
                 found |= self.readers(user)
-            elif _operator(user) and not self._adds_mask(user):
+            elif _operator(user) and not self._is_float_sum(user):
                 found.add(_head(user).name)
         return found
 
@@ -152,8 +152,8 @@ class Wiring:
     def _rescales(self, node: fx.Node) -> bool:
         return name_of(node) in RESCALE and constant_factor(node) is not None and not self._is_quantized(node)
 
-    def _adds_mask(self, node: fx.Node) -> bool:
-        """Where outputs lie on grids, a sum that does not is one that puts a mask on attention scores."""
+    def _is_float_sum(self, node: fx.Node) -> bool:
+        """Where integer kernels write onto grids, a sum that does not is a float one: of a mask, or of floats."""
         return self._scheme.quantizes == "outputs" and name_of(node) in BINARY and not self._is_quantized(node)
 
     def _is_quantized(self, node: fx.Node) -> bool:

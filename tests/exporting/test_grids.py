@@ -82,8 +82,9 @@ def test_another_weight_grid_is_calibrated_again_with_a_warning(quick, text_run,
     assert [gate for gate in bundle.document["gates"] if not gate["passed"]] == []
     assert bundle.variants["int8-ptq"]["scheme"] == bundle.scheme_name == "u8s8-7bit"
     model = ir.load(bundle.file_of("int8-ptq"))
-    weights = [graph.stored_weight(node.inputs[1]) for node in graph.nodes(model, "Gemm")]
-    codes = [graph.array(weight.inputs[0]) for weight in weights]
+    weights = [graph.stored_weight(node.inputs[1]).inputs[0] for node in graph.nodes(model, "Gemm")]
+    weights += [node.inputs[1] for node in graph.nodes(model, graph.LINEAR_KERNEL)]
+    codes = [graph.array(weight) for weight in weights]
     assert len(codes) == 14 and {int(np.abs(each).max()) for each in codes} == {64}
     warned = capsys.readouterr().err
     assert "was trained for uint8 activations, int8 weights per channel, and x86-64 with AVX2" in warned

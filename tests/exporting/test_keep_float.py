@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import onnx_ir as ir
@@ -169,7 +170,7 @@ def test_auto_finds_the_layer_that_costs_the_accuracy(quick, tmp_path, capsys):
     kept = bundle.variants["int8-ptq"]["kept_float"]
     assert kept == [{"layer": "linear_12", "reason": "kept float by --keep-float auto for accuracy>=-20pt"}]
     assert bundle.variants["int8-ptq"]["parity"]["accuracy"]["file"] >= 0.8
-    assert "--keep-float auto: 1 of 37 layers stay float (linear_12)" in capsys.readouterr().out
+    assert re.search(r"--keep-float auto: 1 of \d+ layers stay float \(linear_12\)", capsys.readouterr().out)
 
 
 def _spoiled():
@@ -199,7 +200,7 @@ def test_sensitivity_in_manifest_file_and_report(quick):
     whole = json.loads((bundle.path / "sensitivity.json").read_text())
     assert whole["schema"] == "edgeft-sensitivity/1" and whole["layers"][:10] == found["worst"]
     kinds = {row["kind"] for row in whole["layers"]}
-    assert kinds == {"embedding", "add", "layer_norm", "linear", "matmul", "softmax", "gelu", "tanh"}
+    assert kinds == {"embedding", "layer_norm", "linear", "matmul", "softmax", "gelu", "tanh"}
     assert "sensitivity.json" in bundle.document["files"]
     report = (bundle.path / "export.md").read_text()
     worst = found["worst"][0]

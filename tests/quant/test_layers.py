@@ -54,14 +54,13 @@ def test_a_float_convolution_keeps_the_tensors_its_neighbours_need() -> None:
     assert "relu_fq" not in wiring.off(["add", "conv2d_1"])
 
 
-def test_a_float_gelu_takes_the_grid_from_between_it_and_a_linear_layer() -> None:
+def test_a_float_linear_layer_takes_the_grid_of_what_only_it_reads() -> None:
     wiring = Wiring(text()[0])
-    # QGemm answers in float; the second linear layer needs the grid of what it reads.
-    assert wiring.off(["gelu"]) == {"linear_fq"}
-    assert wiring.off(["linear"]) == {"linear_weight_fq", "linear_bias_fq", "linear_fq"}
-    assert wiring.off(["gelu", "linear_1"]) == {
-        "linear_fq", "gelu_fq", "linear_1_weight_fq", "linear_1_bias_fq", "linear_1_fq"
-    }  # fmt: skip
+    assert wiring.off(["linear_1"]) == {"linear_1_weight_fq", "linear_1_bias_fq", "gelu_fq"}
+    assert wiring.off(["linear"]) == {"linear_weight_fq", "linear_bias_fq"}  # it reads rows of a table
+    assert wiring.off(["gelu"]) == set()  # the layer behind it needs the grid
+    # A mean writes integers, whoever reads them.
+    assert wiring.off(["linear_2"]) == {"linear_2_weight_fq", "linear_2_bias_fq"}
 
 
 def test_where_everything_must_be_on_a_grid_linear_layers_write_integers_too() -> None:
