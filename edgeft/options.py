@@ -7,6 +7,7 @@ what would have been right.
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import math
 import re
 from collections.abc import Callable
@@ -49,6 +50,17 @@ def option(default: Any, read: Reader, help: str, **more: Any) -> Any:
     if default is ...:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def spelled(field: str) -> str:
+    """How a person writes the name of a field: "keep-float" for keep_float, "raise" for raise_ (Python's own word)."""
+    return field.rstrip("_").replace("_", "-")
+
+
+def field_of(name: str) -> str:
+    """The field a person means by `name`."""
+    plain = name.replace("-", "_")
+    return f"{plain}_" if keyword.iskeyword(plain) else plain
 
 
 def text(value: Any) -> str:
@@ -111,6 +123,14 @@ def share(value: Any) -> float:
     given = float(number(0)(value))
     if given >= 1:
         raise ValueError("expected a number from 0 to below 1")
+    return given
+
+
+def part(value: Any) -> float:
+    """A number from 0 to 1."""
+    given = float(number(0)(value))
+    if given > 1:
+        raise ValueError("expected a number from 0 to 1")
     return given
 
 

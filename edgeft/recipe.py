@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgeft.errors import UsageError, did_you_mean
-from edgeft.options import Option
+from edgeft.options import Option, field_of, spelled
 from edgeft.specs import SECTIONS, EvalSpec, ExportSpec, TuneSpec
 from edgeft.toml import parse_toml
 
@@ -83,7 +83,7 @@ def _read_values(kind: type[Any], values: Mapping[str, Any], where: str) -> dict
     known = options_of(kind)
     found: dict[str, Any] = {}
     for key, value in values.items():
-        name = str(key).replace("-", "_")
+        name = field_of(str(key))
         if name not in known:
             raise UsageError(f"{where}{command_of(kind)} has no setting {key!r}", did_you_mean(name, known))
         if name in found:
@@ -139,7 +139,7 @@ def _read_given(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spelled(name: str, known: Option) -> str:
-    return name.upper() if known.argument else "--" + name.replace("_", "-")
+    return name.upper() if known.argument else f"--{spelled(name)}"
 
 
 def _read_file(recipe: Path) -> dict[str, dict[str, Any]]:
@@ -210,7 +210,7 @@ def describe(spec: Any, origins: Mapping[str, str] | None = None) -> str:
         if value is None:
             continue
         origin = (origins or {}).get(name, "")
-        line = f"{name.replace('_', '-')} = {_toml(value)}"
+        line = f"{spelled(name)} = {_toml(value)}"
         lines.append(f"{line:<44} # {origin}" if origin else line)
     return "\n".join(lines)
 

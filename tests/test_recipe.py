@@ -9,6 +9,7 @@ import pytest
 from edgeft.budget import parse_budget
 from edgeft.cli import group
 from edgeft.errors import UsageError
+from edgeft.options import field_of, spelled
 from edgeft.recipe import (
     SECTIONS,
     EvalSpec,
@@ -39,7 +40,17 @@ def test_every_option_is_a_key_of_the_recipe_with_the_same_name(section: str) ->
     assert offered == fields | {"recipe", "settings", "verbose", "quiet"}
     for option in group.commands[section].params:
         if option.name in fields and not options_of(SECTIONS[section])[option.name].argument:
-            assert f"--{option.name.replace('_', '-')}" in option.opts
+            assert f"--{spelled(option.name)}" in option.opts
+
+
+def test_a_word_of_python_is_an_option_like_any_other(tmp_path: Path) -> None:
+    assert (spelled("raise_"), field_of("raise"), field_of("keep-float")) == ("raise", "raise_", "keep_float")
+    recipe = write(tmp_path, '[tune]\nmodel = "m"\ndata = "d"\nraise = "16bit"\nkeep-float = ["softmax", "head.*"]\n')
+    spec = gather(None, recipe).spec("tune")
+    assert (spec.raise_, spec.keep_float) == ("16bit", ("softmax", "head.*"))
+    assert 'raise = "16bit"' in describe(spec)
+    assert gather("tune", None, ["raise=16bit"], TUNE).spec("tune").raise_ == "16bit"
+    assert gather("tune", None, [], {**TUNE, "raise_": "16bit"}).spec("tune").raise_ == "16bit"
 
 
 def test_the_options_of_the_contract_are_there() -> None:

@@ -36,7 +36,7 @@ from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
 
 # Operators whose integer kernels need every data input on a grid.
-_NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
+NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Inserter:
         name = name_of(reader)
         if name in WEIGHTED | MATMUL:
             return True
-        passes = name in VIEW | LIST | THROUGH | CLIP or (name in RESCALE and _factor(reader) is not None)
+        passes = name in VIEW | LIST | THROUGH | CLIP or (name in RESCALE and constant_factor(reader) is not None)
         return passes and any(self._leads_to_product(user) for user in reader.users)
 
     def _output_quantizer(self, node: fx.Node, name: str) -> Quantizer:
@@ -141,12 +141,10 @@ class Inserter:
         fixed = FIXED[name](grid) if name in FIXED else None
         if fixed is not None:
             return Quantizer(grid, fixed=fixed)
-        bounds = CLIP_BOUNDS[name](node) if name in CLIP_BOUNDS else None
-        cap = (bounds[1] - bounds[0]) / (grid.qmax - grid.qmin) if bounds else None
-        return self._activation(cap)
+        return self._activation(CLIP_BOUNDS[name](node) if name in CLIP_BOUNDS else None)
 
-    def _activation(self, cap: float | None = None) -> Quantizer:
-        return Quantizer(self.scheme.activation, cap=cap)
+    def _activation(self, clip: tuple[float, float] | None = None) -> Quantizer:
+        return Quantizer(self.scheme.activation, clip=clip)
 
     def _quantize_weight(self, node: fx.Node) -> None:
         weight = node.args[1]
@@ -154,24 +152,24 @@ class Inserter:
         tensor = attribute(self.graph, weight)
         assert tensor is not None
         grid = self.scheme.linear_weight if name_of(node) == "linear" else self.scheme.weight
-        quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True)
+        quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True, constant=True)
         self._replace_argument(node, 1, quantizer, f"{node.name}_weight_fq")
 
     def _quantize_table(self, node: fx.Node) -> None:
-        quantizer = Quantizer(self.scheme.table)
+        quantizer = Quantizer(self.scheme.table, constant=True)
         self._replace_argument(node, 0, quantizer, f"{node.name}_table_fq")
         self._after(node, SameGrid(quantizer))
 
     def _complete(self, node: fx.Node) -> None:
         """Give every data input of a product or sum that still comes in float a quantizer of its own."""
         name = name_of(node)
-        if name not in _NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.mask_adds:
+        if name not in NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.mask_adds:
             return
         if self._rescales(node):
             return
         if name in BINARY and self._may_stay_float(name) and not self._is_integer_sum(node, name):
             return
-        for index, operand in _data_operands(node, name):
+        for index, operand in data_operands(node, name):
             if operand in self.live and _is_float(operand) and self.find(operand) is None:
                 if name in BINARY and not _tensor_of(operand):
                     continue
@@ -183,7 +181,7 @@ class Inserter:
         name = name_of(node)
         if name in WEIGHTED and attribute(self.graph, node.args[1]) is not None:
             self._quantize_weight(node)
-        operands = _data_operands(node, name) if name in WEIGHTED | MATMUL else _skip_operands(node)
+        operands = data_operands(node, name) if name in WEIGHTED | MATMUL else _skip_operands(node)
         for index, operand in operands:
             if operand in self.live and _is_float(operand) and self.find(operand) is None:
                 self._replace_operand(node, index, operand)
@@ -214,7 +212,7 @@ class Inserter:
                 return Source(quantizer, factor) if isinstance(quantizer, Quantizer) else None
             name = name_of(node)
             if self._rescales(node):
-                factor *= _factor(node) or 1.0
+                factor *= constant_factor(node) or 1.0
             elif name not in VIEW | LIST | THROUGH:
                 return None
             node = node.args[0]
@@ -225,7 +223,7 @@ class Inserter:
 
         When a view follows, the scale on both of its sides would differ, so it is then a product like any other.
         """
-        if name_of(node) not in RESCALE or _factor(node) is None:
+        if name_of(node) not in RESCALE or constant_factor(node) is None:
             return False
         if any(name_of(user) in VIEW | LIST for user in node.users):
             return False
@@ -321,7 +319,7 @@ def _only_user_clips(node: fx.Node) -> bool:
     return len(node.users) == 1 and name_of(next(iter(node.users))) in CLIP
 
 
-def _factor(node: fx.Node) -> float | None:
+def constant_factor(node: fx.Node) -> float | None:
     """The positive constant this product or quotient multiplies by; None when it does anything else."""
     if len(node.args) < 2 or not isinstance(node.args[1], (int, float)):
         return None
@@ -345,7 +343,7 @@ def _skip_operands(node: fx.Node) -> list[tuple[int, fx.Node]]:
     return [(i, operand) for i, operand in operands if i != fused[0]] if fused and len(operands) == 2 else []
 
 
-def _data_operands(node: fx.Node, name: str) -> list[tuple[int, fx.Node]]:
+def data_operands(node: fx.Node, name: str) -> list[tuple[int, fx.Node]]:
     if name in WEIGHTED:
         operands: list[Any] = [node.args[0]]
     elif name == "cat":

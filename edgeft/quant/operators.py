@@ -24,6 +24,9 @@ OWN = frozenset(
         "scaled_dot_product_attention",
     }
 )  # fmt: skip
+# Operators of which onnxruntime has an integer kernel only when what they write is quantized (quantization.md 4.2),
+# and which may not stay float beside integer ones, as those of FLOAT_ANSWERS may.
+INTEGER_OUTPUT = CONVOLUTION | {"sigmoid", "leaky_relu", "avg_pool2d", "adaptive_avg_pool2d", "mean.dim", "cat"}
 VIEW = frozenset(
     {
         "view", "reshape", "flatten.using_ints", "permute", "transpose.int", "expand", "slice.Tensor", "select.int",

@@ -16,6 +16,7 @@ from edgeft.exporting.passes.merge import MergeConstants
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
 from edgeft.exporting.passes.rescale import Rescale
+from edgeft.exporting.passes.shield import ShieldFloatProducts
 from edgeft.exporting.passes.step import Pass, run
 from edgeft.exporting.passes.tidy import Tidy
 from edgeft.exporting.passes.transposes import FoldTransposes
@@ -40,7 +41,7 @@ def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass,
         GatherIntegers(),
         PoolGlobally(),
         *((LinearAsGemm(),) if as_gemm else ()),
-        *((QuantizeBiases(),) if biases else ()),
+        *((QuantizeBiases(), ShieldFloatProducts()) if biases else ()),
         ScalarGrids(),
         Unshare(),
         *((StoreActivationsAs(dtype),) if dtype in ("u8", "s8") and not scheme.activation.symmetric else ()),
