@@ -59,12 +59,27 @@ def board_model(root: Path = Path("/")) -> str | None:
     return " ".join(part for part in parts if part) or None
 
 
+def soc_names(root: Path = Path("/")) -> tuple[str, ...]:
+    """The device tree's "compatible": board first, system on chip last; empty on PCs and phones that hide it."""
+    tree = Tree(root)
+    text = tree.text("proc/device-tree/compatible") or tree.text("sys/firmware/devicetree/base/compatible") or ""
+    return tuple(name for name in text.split("\0") if name)
+
+
+def operating_system(root: Path = Path("/")) -> str | None:
+    """Which it is, "android" or "linux", by the dynamic linker that 64-bit Android keeps there; None for others."""
+    tree = Tree(root)
+    if tree.path("system/bin/linker64").exists():
+        return "android"
+    return "linux" if tree.path("proc").is_dir() else None
+
+
 def _board(tree: Tree) -> dict[str, Any]:
-    compatible = (tree.text("proc/device-tree/compatible") or "").split("\0")
+    compatible = soc_names(tree.root)
     l4t = re.search(r"R(\d+) .*REVISION: ([\d.]+)", tree.text("etc/nv_tegra_release") or "")
     return {
         "board_model": board_model(tree.root),
-        "soc": compatible[-1] or None,
+        "soc": compatible[-1] if compatible else None,
         "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else tree.text("sys/class/dmi/id/bios_version"),
     }
 

@@ -64,6 +64,7 @@ def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[s
         "onnxruntime": {"version": ort.__version__, **_build_info(ort)},
         "eps_available": list(ort.get_available_providers()),
         "ep_requested": settings.provider,
+        "ep_options": dict(settings.ep_options),
         "nodes_by_provider": {name: dict(one.nodes_by_provider) for name, one in probes.items()},
         "fallback": any(set(one.nodes_by_provider) - {settings.provider} for one in probes.values()),
         "graph_opt_level": settings.graph_level,
@@ -73,6 +74,7 @@ def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[s
         "allow_spinning": settings.spinning,
         "affinity": list(settings.affinity),
         "session_options": dict(settings.attributes),
+        "session_config": dict(settings.config),
         "io_binding": False,
     }
 

@@ -52,6 +52,8 @@ class Settings:
     graph_level  below "extended" every Quantize/Dequantize pair runs in float
     attributes   further attributes of onnxruntime.SessionOptions, from the profile
     affinity     logical CPUs the process keeps to; empty = wherever it may run
+    config       further config entries of the session ("session.…"), from the profile
+    ep_options   options of the provider, from the profile
     """
 
     provider: str = "CPUExecutionProvider"
@@ -61,6 +63,8 @@ class Settings:
     graph_level: str = "all"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     affinity: tuple[int, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    ep_options: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "affinity": list(self.affinity)}
@@ -79,14 +83,16 @@ def settings_for(profile: Profile, provider: str | None, threads: int | None, pa
             f"profile {profile.id}: graph_optimization_level = {level!r} is not right",
             did_you_mean(level, GRAPH_LEVELS),
         )
-    preferred = preferred_cpus(profile)
+    preferred, chosen = preferred_cpus(profile), provider or profile.providers[0]
     return Settings(
-        provider=provider or profile.providers[0],
+        provider=chosen,
         threads=threads or default_threads(profile),
         spinning=not paced,
         graph_level=level,
         attributes=attributes,
         affinity=preferred if len(preferred) < allowed_cpus() else (),
+        config=profile.session_config,
+        ep_options=profile.provider_options.get(chosen, {}),
     )
 
 
@@ -154,7 +160,8 @@ def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path
             "install the onnxruntime build for that provider, or choose one of these with --provider",
         )
     options = _session_options(ort, settings, profile_prefix)
-    providers = list(dict.fromkeys([settings.provider, "CPUExecutionProvider"]))
+    providers: list[Any] = [(settings.provider, dict(settings.ep_options))]
+    providers += ["CPUExecutionProvider"] if settings.provider != "CPUExecutionProvider" else []
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has no common base class for its errors
@@ -171,6 +178,8 @@ def _session_options(ort: Any, settings: Settings, profile_prefix: Path | None) 
     options.inter_op_num_threads = settings.inter_threads
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVEL_NAMES[settings.graph_level])
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
+    for name, value in settings.config.items():
+        options.add_session_config_entry(name, str(value))
     for name, value in settings.attributes.items():
         if not hasattr(options, name):
             raise ProfileError(

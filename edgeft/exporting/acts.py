@@ -48,7 +48,8 @@ def find_schemes(run: Run, profile: Profile, variants: Sequence[str]) -> tuple[S
             "type --variants original,float32, or tune with a --scheme",
         )
     trained: Scheme = SCHEMES.load(run.scheme_name)
-    stored: Scheme = SCHEMES.load(profile.scheme)
+    computed: list[Scheme] = [SCHEMES.load(name) for name in profile.schemes]
+    stored = next((scheme for scheme in computed if scheme.trained_as == trained.trained_as), computed[0])
     if trained.trained_as != stored.trained_as:
         raise ProfileError(
             f"the run was trained for {trained.title}, and {profile.title} computes with {stored.title}",
