@@ -151,6 +151,7 @@ def _confinement(tree: Tree, cpu: Cpu) -> dict[str, Any]:
         "virtualization": _virtual_machine(tree, cpu),
         "container": _container(tree),
         "cgroup_cpu_quota": cgroup_cpu_quota(tree.root),
+        "cgroup_memory_bytes": cgroup_memory(tree.root)[0],
         "allowed_cpus": len(_affinity()) if tree.root == Path("/") else None,
     }
 
@@ -173,25 +174,51 @@ def _container(tree: Tree) -> str | None:
 def cgroup_cpu_quota(root: Path = Path("/")) -> float | None:
     """CPUs' worth of time this process may use (docker --cpus), the tightest limit above it; None without one."""
     tree = Tree(root)
-    limits = []
-    for line in (tree.text("proc/self/cgroup") or "").splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers == "" or "cpu" in controllers.split(","):
-            limits += _quotas(tree, controllers, Path(group.lstrip("/")))
+    limits = [
+        quota for version, group in _groups(tree, "cpu") for level in (group, *group.parents)
+        if (quota := _quota(tree, version, level)) is not None
+    ]  # fmt: skip
     return min(limits) if limits else None
 
 
-def _quotas(tree: Tree, controllers: str, group: Path) -> list[float]:
+def cgroup_memory(root: Path = Path("/")) -> tuple[int | None, int | None]:
+    """(bytes this process and its group may use, the tightest limit above it; bytes left); None without a limit."""
+    tree, limits = Tree(root), []
+    for version, group in _groups(tree, "memory"):
+        for level in (group, *group.parents):
+            folder = f"sys/fs/cgroup/{level}" if version == 2 else f"sys/fs/cgroup/memory/{level}"
+            names = ("memory.max", "memory.current") if version == 2 else (
+                "memory.limit_in_bytes", "memory.usage_in_bytes")  # fmt: skip
+            most, used = (tree.number(f"{folder}/{name}") for name in names)
+            if most is not None and most < _NO_LIMIT:
+                limits.append((most, most - (used or 0)))
+    if not limits:
+        return None, None
+    return min(most for most, _ in limits), min(left for _, left in limits)
+
+
+# Version 1 of control groups writes the largest page-aligned number where there is no limit.
+_NO_LIMIT = 1 << 60
+
+
+def _groups(tree: Tree, controller: str) -> list[tuple[int, Path]]:
+    """(version of control groups, the group of this process) where `controller` is ruled."""
     found = []
-    for level in (group, *group.parents):
-        if controllers == "":
-            quota, _, period = (tree.text(f"sys/fs/cgroup/{level}/cpu.max") or "").partition(" ")
-        else:
-            quota = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_quota_us") or ""
-            period = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_period_us") or ""
-        if quota.isdigit() and period.isdigit():  # "max" and -1 stand for no limit
-            found.append(int(quota) / int(period))
+    for line in (tree.text("proc/self/cgroup") or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers == "" or controller in controllers.split(","):
+            found.append((2 if controllers == "" else 1, Path(group.lstrip("/"))))
     return found
+
+
+def _quota(tree: Tree, version: int, level: Path) -> float | None:
+    if version == 2:
+        quota, _, period = (tree.text(f"sys/fs/cgroup/{level}/cpu.max") or "").partition(" ")
+    else:
+        quota = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_quota_us") or ""
+        period = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_period_us") or ""
+    # "max" and -1 stand for no limit
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
 def _power(tree: Tree) -> dict[str, Any]:

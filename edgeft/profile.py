@@ -216,5 +216,5 @@ def text_of(name: str) -> str:
 def describe_all() -> str:
     """Name, scheme and title of every profile, one a line."""
     profiles = [load_profile(name) for name in profile_names()]
-    width = max(len(profile.id) for profile in profiles)
-    return "\n".join(f"{profile.id:<{width}}  {profile.scheme:<9}  {profile.title}" for profile in profiles)
+    names, schemes = (max(map(len, column)) for column in zip(*((one.id, one.scheme) for one in profiles), strict=True))
+    return "\n".join(f"{one.id:<{names}}  {one.scheme:<{schemes}}  {one.title}" for one in profiles)

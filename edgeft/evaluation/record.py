@@ -16,11 +16,12 @@ from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
 from edgeft.evaluation.claims import speed_verdict
-from edgeft.evaluation.latency import Block, Pace, Series
+from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
+from edgeft.evaluation.timing import Pace
 from edgeft.files import sha256_text
 from edgeft.tasks.task import Scores
 
@@ -173,7 +174,7 @@ def block_record(block: Block) -> dict[str, Any]:
         "mean_s": float(block.queries_ns.mean()) / 1e9,
         "before": block.before.as_json(),
         "after": block.after.as_json(),
-    }
+    } | ({"sitting": block.sitting} if block.sitting else {})
 
 
 def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answers, series: Mapping[str, Series],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft.errors import MachineError, ModelError, ProfileError, did_you_mean
+from edgeft.evaluation.schedule import BlockRule
+from edgeft.evaluation.timing import InProcess, Pace, Ticks
 from edgeft.machine import allowed_cpus, default_threads, preferred_cpus
 from edgeft.profile import Profile
 
@@ -115,7 +117,10 @@ class Model(Protocol):
 
     inputs       input name -> numpy dtype name the model declares
     fixed_batch  the batch size the model is frozen to, or None when it is free
-    call         what is timed: takes a feed, returns the list of outputs
+    call         takes a feed, returns the list of outputs
+    time         nanoseconds of one call after the other, see edgeft.evaluation.timing
+    away_ns      what calls so far took on their way to another process and back; 0 in this one
+    close        nothing runs after it
     """
 
     @property
@@ -127,8 +132,17 @@ class Model(Protocol):
     @property
     def call(self) -> Callable[[Feed], Any]: ...
 
+    @property
+    def away_ns(self) -> int: ...
 
-class OrtModel:
+    def time(
+        self, feeds: Sequence[Feed], rule: BlockRule, pace: Pace, ticks: Ticks, first: int = 0
+    ) -> NDArray[np.int64]: ...
+
+    def close(self) -> None: ...
+
+
+class OrtModel(InProcess):
     """A variant in an onnxruntime session."""
 
     def __init__(self, session: Any, output: str) -> None:
