@@ -183,6 +183,25 @@ def scenario(value: Any) -> str:
     return str(value)
 
 
+_WATTS = re.compile(r"(\d*\.?\d+)(?:-(\d*\.?\d+))?")
+
+
+def watts(value: str) -> tuple[float, float]:
+    """Low and high of "7.5" or "5-7.2"."""
+    match = _WATTS.fullmatch(value)
+    low, high = (float(match[1]), float(match[2] or match[1])) if match else (0.0, 0.0)
+    if not 0 < low <= high:
+        raise ValueError("expected watts as in 7.5 or 5-7.2, or profile for those published for the board")
+    return low, high
+
+
+def energy_model(value: Any) -> str:
+    """Watts, or the word profile."""
+    if value != "profile":
+        watts(str(value))
+    return str(value)
+
+
 _FREEZE = re.compile(r"backbone|none|embeddings|lora|last:[1-9]\d*")
 
 

@@ -177,9 +177,17 @@ class EvalSpec:
         "auto", read.text, "energy meter: auto, none, its name (edgeft doctor lists them), or a power log",
         from_recipe="file", metavar="auto|none|NAME[:ARG]|FILE.csv",
     )
+    energy_model: str | None = option(
+        None, read.energy_model,
+        "where no meter works, estimate energy from watts: a number, LOW-HIGH, or profile = those published for it",
+        metavar="WATTS|LOW-HIGH|profile",
+    )
     budget: str | None = option(
         None, _budget, "limits to keep, as in accuracy>=-1pt,latency_p90<=20ms; a miss ends with exit code 3",
         metavar="LIMITS",
+    )
+    junit: Path | None = option(
+        None, read.path, "also write the budget to this file as JUnit XML", metavar="FILE.xml", output=True
     )
     seed: int = option(0, read.whole(0), "seed of the order of blocks and samples", metavar="N")
     output: Path = option(Path("result"), read.path, "folder of the result", short="o", metavar="RESULT", output=True)

@@ -70,7 +70,8 @@ def find_grids(run: Run, profile: Profile, variants: Sequence[str], wish: Wish) 
             "type --variants original,float32, or tune with a --scheme",
         )
     trained: Scheme = SCHEMES.load(run.scheme_name)
-    stored: Scheme = SCHEMES.load(profile.scheme)
+    computed: list[Scheme] = [SCHEMES.load(name) for name in profile.schemes]
+    stored = next((scheme for scheme in computed if scheme.trained_as == trained.trained_as), computed[0])
     if wish.wide:
         refuse_raise(stored)
     if wish.wide or chosen_layers(run.quantized).raised:

@@ -12,10 +12,10 @@ from edgeft.evaluation.energy import Choice
 from edgeft.evaluation.energy_flags import energy_flags
 from edgeft.evaluation.energy_pass import measure
 from edgeft.evaluation.energy_plan import EnergyPlan, plan_for
-from edgeft.evaluation.latency import Pace
 from edgeft.evaluation.meters.battery import Battery
 from edgeft.evaluation.presets import preset
 from edgeft.evaluation.recorders import CounterRecorder, SampledRecorder
+from edgeft.evaluation.timing import Pace
 
 IDLE_W = 2.0
 # seconds and watts of a query: 0.12 J and 0.04 J gross; 0.10 J and 0.03 J net
