@@ -94,7 +94,7 @@ def before(model: ir.Model, place: ir.Node, op_type: str, inputs: Sequence[ir.Va
     return node.outputs[0]
 
 
-def axis_of(node: ir.Node) -> dict[str, int]:
+def axis_of(node: ir.Node) -> dict[str, Any]:
     """The axis attribute of a node as keyword argument; empty when it has none."""
     return {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
 

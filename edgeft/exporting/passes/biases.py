@@ -7,6 +7,7 @@ onnxruntime's QGemm, which adds the integers without looking at their scale (qua
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -55,7 +56,7 @@ def _fits(model: ir.Model, node: ir.Node, bias: graph.Array) -> None:
         graph.initializer(model, f"{name}_scale", new),
         *weight.inputs[2:],
     ]
-    attributes = {} if grid.axis is None else {"axis": grid.axis}
+    attributes: dict[str, Any] = {} if grid.axis is None else {"axis": grid.axis}
     node.replace_input_with(1, graph.before(model, node, "DequantizeLinear", inputs, f"{name}_fitted", **attributes))
     graph.drop(model, weight)
 
@@ -116,7 +117,7 @@ class QuantizeBiases:
             graph.initializer(model, f"{name}_scale", scale),
             graph.initializer(model, f"{name}_zero_point", np.zeros(scale.shape, np.int32)),
         ]
-        attributes = {"axis": 0} if scale.ndim else {}
+        attributes: dict[str, Any] = {"axis": 0} if scale.ndim else {}
         reader.replace_input_with(
             index, graph.before(model, reader, "DequantizeLinear", inputs, f"{inputs[0].name}_float", **attributes)
         )

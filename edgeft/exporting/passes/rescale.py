@@ -56,7 +56,7 @@ class Rescale:
             name = str(node.outputs[0].name)
             moved = graph.initializer(model, f"{name}_scale", (scale * factor).astype(np.float32))
             inputs = [source.inputs[0], moved, *source.inputs[2:]]
-            product = next((each.producer() for each in node.inputs if graph.producer_of(each, "MatMul")), None)
+            product = next((made for each in node.inputs if (made := graph.producer_of(each, "MatMul"))), None)
             place = product or node
             new = graph.before(model, place, "DequantizeLinear", inputs, f"{name}_moved", **graph.axis_of(source))
             if product is not None:
