@@ -1,10 +1,10 @@
 """Short durations for tests that measure for real, and a bundle to measure."""
 
 import pytest
-from make_bundle import make_bundle
-from shortened import shorten
 
 from edgeft.specs import EvalSpec
+from tests.evaluation.make_bundle import make_bundle
+from tests.evaluation.shortened import shorten
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An evaluation that is killed, as by a power cut: python killed.py PASS BUNDLE OUTPUT
+"""An evaluation that is killed, as by a power cut: python -m tests.evaluation.killed PASS BUNDLE OUTPUT
 
 PASS is where: cold-start, accuracy, latency, energy or writing. SIGKILL leaves no time for anything.
 """
@@ -12,13 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent / "meters"))
-
-from shortened import shorten
-from steady_meter import use_steady_meter
-
 from edgeft.evaluation import accuracy, energy_pass, latency, passes, run
 from edgeft.specs import EvalSpec
+from tests.evaluation.meters.steady_meter import use_steady_meter
+from tests.evaluation.shortened import shorten
 
 # where -> (module, function, at which call of it)
 PLACES: dict[str, tuple[Any, str, int]] = {

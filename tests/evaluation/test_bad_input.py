@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from make_bundle import float_model, make_bundle
 
 from edgeft import files
 from edgeft.errors import FolderError, MachineError, ModelError
 from edgeft.evaluation import run
 from edgeft.evaluation.meters.world import ReadError
 from edgeft.evaluation.unfinished import folder_of
+from tests.evaluation.make_bundle import float_model, make_bundle
 
 
 @pytest.fixture
@@ -66,8 +66,7 @@ def test_samples_that_cannot_be_decoded_are_counted_and_every_variant_is_scored_
 
 
 def test_a_meter_that_dies_midway_leaves_what_it_measured_and_no_claim(spec, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "meters"))
-    import steady_meter
+    from tests.evaluation.meters import steady_meter
 
     reads = []
 

@@ -1,7 +1,6 @@
 """A modelled estimate: only on request, labelled everywhere, and never taken for a measurement."""
 
 import pytest
-from test_evaluation_parts import DOCUMENT
 
 from edgeft.budget import parse_budget
 from edgeft.errors import MachineError, UsageError
@@ -12,6 +11,7 @@ from edgeft.recipe import make_spec
 from edgeft.report import print_as
 from edgeft.report.sidebyside import energy_ratio
 from edgeft.specs import EvalSpec
+from tests.evaluation.test_evaluation_parts import DOCUMENT
 
 MISSING = {"status": "not_measured", "reason": "no meter works here", "tried": [{"meter": "rapl", "why_not": "none"}]}
 

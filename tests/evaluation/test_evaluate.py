@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import numpy as np
 import onnx
 import pytest
-from make_bundle import LABELS, float_model, int8_model, make_bundle
 
 from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
 from edgeft.evaluation import run
 from edgeft.evaluation.result import Result
 from edgeft.tasks import image_encoder
+from tests.evaluation.make_bundle import LABELS, float_model, int8_model, make_bundle
 
 
 @pytest.fixture

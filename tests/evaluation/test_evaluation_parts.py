@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from fakes import FakeClock, FakeModel
 
 from edgeft.budget import parse_budget
 from edgeft.data.dataset import Example
@@ -21,6 +20,7 @@ from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
 from edgeft.evaluation.timing import InProcess
 from edgeft.tasks.task import TensorSpec
+from tests.evaluation.fakes import FakeClock, FakeModel
 
 
 def write(root, files):

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_bundle import make_bundle
 
 from edgeft.evaluation import energy_pass, latency, run, stored, unfinished
 from edgeft.evaluation.accuracy import answer_all
@@ -19,6 +18,7 @@ from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.probe import Probe
 from edgeft.evaluation.timing import Pace
 from edgeft.evaluation.unfinished import Unfinished, folder_of
+from tests.evaluation.make_bundle import make_bundle
 
 
 def interrupt(*given, **more):
@@ -46,8 +46,7 @@ def passes(monkeypatch):
 
 @pytest.fixture
 def ten_watts(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "meters"))
-    from steady_meter import use_steady_meter
+    from tests.evaluation.meters.steady_meter import use_steady_meter
 
     use_steady_meter(monkeypatch.setattr)
     return "ten-watts"
@@ -180,8 +179,7 @@ def test_energy_of_another_meter_is_measured_again(spec, monkeypatch, ten_watts,
     ],
 )
 def test_killed_in_any_pass_it_goes_on(spec, bundle_path, tmp_path, ten_watts, place, taken):
-    command = [sys.executable, str(Path(__file__).with_name("killed.py")), place, str(bundle_path),
-               str(tmp_path / "result")]  # fmt: skip
+    command = [sys.executable, "-m", "tests.evaluation.killed", place, str(bundle_path), str(tmp_path / "result")]
     root = str(Path(unfinished.__file__).parents[2])
     killed = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONPATH": root})
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
@@ -243,10 +241,9 @@ def test_nothing_to_go_on_from_is_said(spec, capsys):
 
 def test_a_variant_finished_alone_is_kept_though_the_next_was_interrupted(tmp_path):
     # One model at a time, as on a board of little memory: the first is finished, the second stops.
-    from fakes import FakeClock, FakeModel, shelf_of
-
     from edgeft.data.dataset import Example
     from edgeft.evaluation.samples import Samples
+    from tests.evaluation.fakes import FakeClock, FakeModel, shelf_of
 
     samples = Samples([Example(str(i), "x", 0) for i in range(3)],
                       lambda contents: {"pixel_values": np.zeros((1, 1, 1, 1), np.float32)})  # fmt: skip

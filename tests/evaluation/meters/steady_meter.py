@@ -24,4 +24,4 @@ class TenWatts:
 
 
 def use_steady_meter(setattr_: Callable[[Any, str, Any], None]) -> None:
-    setattr_(energy, "METERS", Registry("meter", {"ten-watts": "steady_meter:TenWatts"}))
+    setattr_(energy, "METERS", Registry("meter", {"ten-watts": "tests.evaluation.meters.steady_meter:TenWatts"}))

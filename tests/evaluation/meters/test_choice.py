@@ -1,17 +1,17 @@
 """Which meter is used, what is said when none is, and the whole command with one."""
 
 import pytest
-from meter_fakes import world, write
-from steady_meter import use_steady_meter
-from test_boards import BATTERY
-from test_jetson import ORIN_NANO
-from test_rapl import zone
 
 from edgeft import doctor
 from edgeft.errors import BudgetMissed, MachineError, UsageError
 from edgeft.evaluation import energy, run
 from edgeft.profile import load_profile, profile_names
 from edgeft.report import print_as
+from tests.evaluation.meters.meter_fakes import world, write
+from tests.evaluation.meters.steady_meter import use_steady_meter
+from tests.evaluation.meters.test_boards import BATTERY
+from tests.evaluation.meters.test_jetson import ORIN_NANO
+from tests.evaluation.meters.test_rapl import zone
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 

@@ -1,12 +1,12 @@
 """The power monitor of Pixel phones, on what one shows (published listing of a Pixel 6)."""
 
 import pytest
-from meter_fakes import world, write
 
 from edgeft.evaluation import energy
 from edgeft.evaluation.meters.odpm import Odpm, rails_uj
 from edgeft.evaluation.meters.world import ReadError
 from edgeft.profile import load_profile
+from tests.evaluation.meters.meter_fakes import world, write
 
 MAIN = "sys/bus/iio/devices/iio:device0/energy_value"
 SUB = "sys/bus/iio/devices/iio:device1/energy_value"
