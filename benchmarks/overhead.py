@@ -16,10 +16,10 @@ import numpy as np
 from benchmarks.table import Row, arguments, show
 from edgeft.bundle import Bundle
 from edgeft.evaluation import schedule, stats
-from edgeft.evaluation.latency import Pace, Tools, time_queries
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.schedule import BlockRule
 from edgeft.evaluation.session import OrtModel, feed_for, open_model, settings_for
+from edgeft.evaluation.timing import Pace, RealTicks
 from edgeft.profile import load_profile
 from edgeft.tasks import TASKS
 from edgeft.tasks.eval_examples import read_examples
@@ -41,7 +41,7 @@ def bare_loop(model: OrtModel, feeds: list, seconds: float) -> float:
 
 def timed(model: OrtModel, feeds: list, seconds: float) -> float:
     rule = BlockRule(1, seconds, 10 * seconds)
-    return float(np.median(time_queries(model.call, feeds, rule, Pace(), Tools()))) / 1e9
+    return float(np.median(model.time(feeds, rule, Pace(), RealTicks()))) / 1e9
 
 
 def compare(path: Path, variant: str, rounds: int, seconds: float) -> list[Row]:

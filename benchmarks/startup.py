@@ -22,6 +22,7 @@ SYSTEMS = {
     "import edgeft": ["-c", "import edgeft"],
     "edgeft --help": ["-m", "edgeft", "--help"],
     "edgeft tune --help": ["-m", "edgeft", "tune", "--help"],
+    "edgeft eval --help": ["-m", "edgeft", "eval", "--help"],
     "edgeft --version": ["-m", "edgeft", "--version"],
     "edgeft profiles list": ["-m", "edgeft", "profiles", "list"],
 }

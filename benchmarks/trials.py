@@ -77,7 +77,12 @@ TRIALS = {
     "photographs": Trial(
         "EfficientNet-Lite0",
         {
-            "image_size": 160, "epochs": 4, "batch_size": 16, "lr": 3e-4, "freeze": "none", "augment": "flip",
+            "image_size": 160,
+            "epochs": 4,
+            "batch_size": 16,
+            "lr": 3e-4,
+            "freeze": "none",
+            "augment": "flip",
             "qat_epochs": 1,
         },  # fmt: skip
         (

@@ -1,4 +1,7 @@
-"""Budgets: what a compressed model must keep to, as in "accuracy>=-1pt,latency_p90<=20ms,size<=10MB"."""
+"""Budgets: what a compressed model must keep to, as in "accuracy>=-1pt,latency_p90<=20ms,size<=10MB".
+
+A limit is absolute (20ms, 10MB, accuracy>=92%) or against the baseline (0.5x of it, accuracy>=-1pt).
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,21 @@ _BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1024.0, "MIB": 1024.
 _SECONDS = {"S": 1.0, "MS": 1e-3, "US": 1e-6}
 _JOULES = {"J": 1.0, "MJ": 1e-3}  # mJ: units are compared in capitals, and nobody budgets megajoules
 
-# quantity -> unit in capitals -> factor to the base unit (share of 1, seconds, joules, bytes)
+_TIMES = {"X": 1.0}
+
+# quantity -> unit in capitals -> factor to the base unit (share of 1, seconds, joules, bytes, times the baseline)
 QUANTITIES: dict[str, dict[str, float]] = {
-    "accuracy": {"PT": 0.01},
-    "latency_p50": _SECONDS,
-    "latency_p90": _SECONDS,
-    "latency_p99": _SECONDS,
-    "energy": _JOULES,
-    "size": _BYTES,
-    "memory": _BYTES,
+    "accuracy": {"PT": 0.01, "%": 0.01},
+    "latency_p50": _SECONDS | _TIMES,
+    "latency_p90": _SECONDS | _TIMES,
+    "latency_p99": _SECONDS | _TIMES,
+    "energy": _JOULES | _TIMES,
+    "size": _BYTES | _TIMES,
+    "memory": _BYTES | _TIMES,
 }
-_LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([+-]?\d*\.?\d+)\s*([A-Za-z]+)\s*")
+# What a unit other than these compares: the value itself.
+_AGAINST = {"PT": "difference", "X": "ratio"}
+_LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([+-]?\d*\.?\d+)\s*([A-Za-z]+|%)\s*")
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,18 @@ class Limit:
     """One limit of a budget.
 
     text      as the user wrote it
-    quantity  accuracy (difference from the baseline, as a share of 1), latency_p50/_p90/_p99 (seconds),
-              energy (joules an inference), size and memory (bytes)
+    quantity  accuracy (a share of 1), latency_p50/_p90/_p99 (seconds), energy (joules an inference), size and
+              memory (bytes)
     relation  "<=" or ">="
     bound     in the base unit
+    compares  "value"; "difference" from the baseline, or "ratio" to it
     """
 
     text: str
     quantity: str
     relation: str
     bound: float
+    compares: str = "value"
 
     def holds(self, value: float) -> bool:
         return value <= self.bound if self.relation == "<=" else value >= self.bound
@@ -62,9 +71,12 @@ def _limit(part: str) -> Limit:
         raise ValueError(f"{quantity} is not counted in {unit!r}, use {' or '.join(_spelled(units))}")
     if (quantity == "accuracy") != (relation == ">="):
         raise ValueError(f"{part.strip()!r} would ask for a worse model; turn {relation} round")
-    return Limit(part.strip(), quantity, relation, float(number) * units[unit.upper()])
+    bound = float(number) * units[unit.upper()]
+    return Limit(part.strip(), quantity, relation, bound, _AGAINST.get(unit.upper(), "value"))
 
 
 def _spelled(units: dict[str, float]) -> list[str]:
-    spelling = {"PT": "pt", "S": "s", "MS": "ms", "US": "us", "MJ": "mJ", "KIB": "KiB", "MIB": "MiB", "GIB": "GiB"}
+    spelling = {
+        "PT": "pt", "X": "x", "S": "s", "MS": "ms", "US": "us", "MJ": "mJ", "KIB": "KiB", "MIB": "MiB", "GIB": "GiB",
+    }  # fmt: skip
     return [spelling.get(unit, unit) for unit in units]

@@ -15,7 +15,7 @@ import click
 
 from edgeft import __version__, console, outcome
 from edgeft.errors import MachineError, did_you_mean
-from edgeft.options import Option
+from edgeft.options import Option, spelled
 from edgeft.recipe import describe, gather, options_of
 from edgeft.specs import SECTIONS
 
@@ -63,7 +63,7 @@ def _option(section: str, name: str, known: Option) -> Callable[[Command], Comma
     if known.argument:
         return click.argument(name, required=False, metavar=name.upper())
     flags = [f"-{known.short}"] if known.short else []
-    long = f"--{name.replace('_', '-')}"
+    long = f"--{spelled(name)}"
     if known.flag:
         return click.option(*flags, f"{long}/--no-{long[2:]}", name, default=None, help=_help(section, name, known))
     return click.option(*flags, long, name, metavar=known.metavar, help=_help(section, name, known))

@@ -29,6 +29,7 @@ class Cpu:
     """What the kernel says about the processor; None or empty where it says nothing.
 
     architecture  "x86_64", "aarch64", … as `uname -m` has it
+    implementer   MIDR implementer of ARM cores ("0x41" Arm, "0x51" Qualcomm, "0x61" Apple): parts are its numbers
     parts         MIDR part numbers of ARM cores, each kind once, by first appearance
     flags         instruction-set flags that every core has
     online        numbers of the logical CPUs
@@ -39,6 +40,7 @@ class Cpu:
     architecture: str
     model: str | None = None
     vendor: str | None = None
+    implementer: str | None = None
     parts: tuple[str, ...] = ()
     flags: frozenset[str] = frozenset()
     online: tuple[int, ...] = ()
@@ -71,6 +73,7 @@ def read_cpu(root: Path = Path("/")) -> Cpu:
         architecture=_architecture(blocks, root),
         model=_first(blocks, "model name") or _first(blocks, "Hardware"),
         vendor=_first(blocks, "vendor_id"),
+        implementer=(_first(blocks, "CPU implementer") or "").lower() or None,
         parts=tuple(dict.fromkeys(parts.values())),
         flags=_common_flags(blocks),
         online=online,

@@ -59,12 +59,27 @@ def board_model(root: Path = Path("/")) -> str | None:
     return " ".join(part for part in parts if part) or None
 
 
+def soc_names(root: Path = Path("/")) -> tuple[str, ...]:
+    """The device tree's "compatible": board first, system on chip last; empty on PCs and phones that hide it."""
+    tree = Tree(root)
+    text = tree.text("proc/device-tree/compatible") or tree.text("sys/firmware/devicetree/base/compatible") or ""
+    return tuple(name for name in text.split("\0") if name)
+
+
+def operating_system(root: Path = Path("/")) -> str | None:
+    """Which it is, "android" or "linux", by the dynamic linker that 64-bit Android keeps there; None for others."""
+    tree = Tree(root)
+    if tree.path("system/bin/linker64").exists():
+        return "android"
+    return "linux" if tree.path("proc").is_dir() else None
+
+
 def _board(tree: Tree) -> dict[str, Any]:
-    compatible = (tree.text("proc/device-tree/compatible") or "").split("\0")
+    compatible = soc_names(tree.root)
     l4t = re.search(r"R(\d+) .*REVISION: ([\d.]+)", tree.text("etc/nv_tegra_release") or "")
     return {
         "board_model": board_model(tree.root),
-        "soc": compatible[-1] or None,
+        "soc": compatible[-1] if compatible else None,
         "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else tree.text("sys/class/dmi/id/bios_version"),
     }
 
@@ -136,6 +151,7 @@ def _confinement(tree: Tree, cpu: Cpu) -> dict[str, Any]:
         "virtualization": _virtual_machine(tree, cpu),
         "container": _container(tree),
         "cgroup_cpu_quota": cgroup_cpu_quota(tree.root),
+        "cgroup_memory_bytes": cgroup_memory(tree.root)[0],
         "allowed_cpus": len(_affinity()) if tree.root == Path("/") else None,
     }
 
@@ -158,25 +174,51 @@ def _container(tree: Tree) -> str | None:
 def cgroup_cpu_quota(root: Path = Path("/")) -> float | None:
     """CPUs' worth of time this process may use (docker --cpus), the tightest limit above it; None without one."""
     tree = Tree(root)
-    limits = []
-    for line in (tree.text("proc/self/cgroup") or "").splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers == "" or "cpu" in controllers.split(","):
-            limits += _quotas(tree, controllers, Path(group.lstrip("/")))
+    limits = [
+        quota for version, group in _groups(tree, "cpu") for level in (group, *group.parents)
+        if (quota := _quota(tree, version, level)) is not None
+    ]  # fmt: skip
     return min(limits) if limits else None
 
 
-def _quotas(tree: Tree, controllers: str, group: Path) -> list[float]:
+def cgroup_memory(root: Path = Path("/")) -> tuple[int | None, int | None]:
+    """(bytes this process and its group may use, the tightest limit above it; bytes left); None without a limit."""
+    tree, limits = Tree(root), []
+    for version, group in _groups(tree, "memory"):
+        for level in (group, *group.parents):
+            folder = f"sys/fs/cgroup/{level}" if version == 2 else f"sys/fs/cgroup/memory/{level}"
+            names = ("memory.max", "memory.current") if version == 2 else (
+                "memory.limit_in_bytes", "memory.usage_in_bytes")  # fmt: skip
+            most, used = (tree.number(f"{folder}/{name}") for name in names)
+            if most is not None and most < _NO_LIMIT:
+                limits.append((most, most - (used or 0)))
+    if not limits:
+        return None, None
+    return min(most for most, _ in limits), min(left for _, left in limits)
+
+
+# Version 1 of control groups writes the largest page-aligned number where there is no limit.
+_NO_LIMIT = 1 << 60
+
+
+def _groups(tree: Tree, controller: str) -> list[tuple[int, Path]]:
+    """(version of control groups, the group of this process) where `controller` is ruled."""
     found = []
-    for level in (group, *group.parents):
-        if controllers == "":
-            quota, _, period = (tree.text(f"sys/fs/cgroup/{level}/cpu.max") or "").partition(" ")
-        else:
-            quota = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_quota_us") or ""
-            period = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_period_us") or ""
-        if quota.isdigit() and period.isdigit():  # "max" and -1 stand for no limit
-            found.append(int(quota) / int(period))
+    for line in (tree.text("proc/self/cgroup") or "").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers == "" or controller in controllers.split(","):
+            found.append((2 if controllers == "" else 1, Path(group.lstrip("/"))))
     return found
+
+
+def _quota(tree: Tree, version: int, level: Path) -> float | None:
+    if version == 2:
+        quota, _, period = (tree.text(f"sys/fs/cgroup/{level}/cpu.max") or "").partition(" ")
+    else:
+        quota = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_quota_us") or ""
+        period = tree.text(f"sys/fs/cgroup/cpu/{level}/cpu.cfs_period_us") or ""
+    # "max" and -1 stand for no limit
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
 def _power(tree: Tree) -> dict[str, Any]:

@@ -7,6 +7,7 @@ what would have been right.
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import math
 import re
 from collections.abc import Callable
@@ -49,6 +50,17 @@ def option(default: Any, read: Reader, help: str, **more: Any) -> Any:
     if default is ...:
         return dataclasses.field(metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def spelled(field: str) -> str:
+    """How a person writes the name of a field: "keep-float" for keep_float, "raise" for raise_ (Python's own word)."""
+    return field.rstrip("_").replace("_", "-")
+
+
+def field_of(name: str) -> str:
+    """The field a person means by `name`."""
+    plain = name.replace("-", "_")
+    return f"{plain}_" if keyword.iskeyword(plain) else plain
 
 
 def text(value: Any) -> str:
@@ -114,6 +126,14 @@ def share(value: Any) -> float:
     return given
 
 
+def part(value: Any) -> float:
+    """A number from 0 to 1."""
+    given = float(number(0)(value))
+    if given > 1:
+        raise ValueError("expected a number from 0 to 1")
+    return given
+
+
 def choice(*words: str) -> Reader:
     def read(value: Any) -> str:
         if value not in words:
@@ -160,6 +180,25 @@ def scenario(value: Any) -> str:
     """single-stream, offline, or paced:MS (a query every MS milliseconds)."""
     if not re.fullmatch(r"single-stream|offline|paced:\d*\.?\d+", str(value)) or re.fullmatch(r"paced:0*\.?0*", value):
         raise ValueError("expected single-stream, offline or paced:MS, as in paced:100")
+    return str(value)
+
+
+_WATTS = re.compile(r"(\d*\.?\d+)(?:-(\d*\.?\d+))?")
+
+
+def watts(value: str) -> tuple[float, float]:
+    """Low and high of "7.5" or "5-7.2"."""
+    match = _WATTS.fullmatch(value)
+    low, high = (float(match[1]), float(match[2] or match[1])) if match else (0.0, 0.0)
+    if not 0 < low <= high:
+        raise ValueError("expected watts as in 7.5 or 5-7.2, or profile for those published for the board")
+    return low, high
+
+
+def energy_model(value: Any) -> str:
+    """Watts, or the word profile."""
+    if value != "profile":
+        watts(str(value))
     return str(value)
 
 

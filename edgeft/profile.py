@@ -16,24 +16,31 @@ from edgeft.toml import parse_toml
 GENERIC = "generic"
 
 # What a profile may hold. Everything but id, title, scheme and providers may be left out: unknown is absent.
-_KEYS: Mapping[str, type] = {
+_KEYS: Mapping[str, type | tuple[type, ...]] = {
     "id": str,
     "title": str,
     "scheme": str,
+    "other_schemes": list,
     "providers": list,
+    "provider_options": dict,
     "threads": int,
     "big_cores_only": bool,
     "energy": list,
     "runtime": dict,
     "session_options": dict,
-    "detect": dict,
+    "session_config": dict,
+    "detect": (dict, list),
     "memory": dict,
     "plausibility": dict,
 }
 _REQUIRED = ("id", "title", "scheme", "providers")
 _WORDS = {"str": "text", "list": "a list", "int": "a whole number above 0", "bool": "true or false", "dict": "a table"}
-_RUNTIME = ("onnxruntime_min", "max_opset", "max_ir")
-_DETECT = ("architecture", "board", "cpu_model", "cpu_part", "all_flags", "any_flags", "without_flags")
+_RUNTIME = ("onnxruntime_min", "onnxruntime_max", "max_opset", "max_ir")
+_DETECT = (
+    "architecture", "system", "board", "soc", "cpu_model", "implementer", "cpu_part", "all_flags", "any_flags",
+    "without_flags",
+)  # fmt: skip
+_PATTERNS = ("board", "soc", "cpu_model")
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,17 @@ class Profile:
 
     id, title        as the user types it; one line for a person
     scheme           name of the number grids its kernels compute with
+    other_schemes    further ones it computes right, next best first
     providers        execution providers of onnxruntime, best first
+    provider_options provider -> its options, as onnxruntime takes them
     threads          threads of the runtime; None = one for each physical core the process may use
     big_cores_only   where cores differ in kind, keep off the little ones
-    runtime          onnxruntime_min, max_opset, max_ir: what the runtime on the target loads, where known
+    runtime          onnxruntime_min, onnxruntime_max: oldest and newest release it is for; max_opset, max_ir: what the
+                     oldest loads, which export keeps to
     session_options  attributes of onnxruntime.SessionOptions to set
+    session_config   its config entries ("session.…")
     energy           kinds of energy meters it may have, best first
-    detect           rules that recognise it: architecture, board, cpu_model (patterns), cpu_part, flags
+    detect           sets of rules that recognise it, of which one has to fit; see edgeft.detect
     memory           ram_mb, where the board comes with one size only
     plausibility     name -> [lowest, highest] of published values; outside of it a flag is raised, nothing more
     source           the file it was read from
@@ -63,10 +74,17 @@ class Profile:
     runtime: Mapping[str, Any] = field(default_factory=dict)
     session_options: Mapping[str, Any] = field(default_factory=dict)
     energy: tuple[str, ...] = ()
-    detect: Mapping[str, Any] = field(default_factory=dict)
+    detect: tuple[Mapping[str, Any], ...] = ()
     memory: Mapping[str, Any] = field(default_factory=dict)
     plausibility: Mapping[str, Any] = field(default_factory=dict)
     source: Path | None = None
+    other_schemes: tuple[str, ...] = ()
+    provider_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    session_config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        return (self.scheme, *self.other_schemes)
 
     @property
     def max_opset(self) -> int | None:
@@ -125,9 +143,16 @@ def _load(place: Path) -> Profile:
     except (ValueError, OSError) as error:
         raise ProfileError(f"{place} is not readable TOML: {error}", "correct that line") from None
     _check(place, document)
-    values: dict[str, Any] = dict(document)
-    values.update({name: tuple(document[name]) for name in ("providers", "energy") if name in document})
+    values: dict[str, Any] = {**document, "detect": _rule_sets(document)}
+    lists = ("providers", "energy", "other_schemes")
+    values.update({name: tuple(document[name]) for name in lists if name in document})
     return Profile(**values, source=place)
+
+
+def _rule_sets(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """[detect] is one set of rules, [[detect]] several."""
+    given = document.get("detect", [])
+    return (given,) if isinstance(given, Mapping) else tuple(given)
 
 
 def _check(place: Path, document: Mapping[str, Any]) -> None:
@@ -139,16 +164,22 @@ def _check(place: Path, document: Mapping[str, Any]) -> None:
     for name in _REQUIRED:
         if not document.get(name):
             raise ProfileError(f"{place} lacks {name}", "see profiles/generic.toml for what a profile needs")
-    if document["scheme"] not in _schemes():
-        hint = did_you_mean(document["scheme"], _schemes())
-        raise ProfileError(f"{place} names a scheme {document['scheme']!r}", hint)
-    tables: tuple[tuple[str, tuple[str, ...]], ...] = (("runtime", _RUNTIME), ("detect", _DETECT))
-    for table, known in tables:
-        for name in document.get(table, {}):
-            if name not in known:
-                raise ProfileError(f"{place} has a key {table}.{name}", did_you_mean(name, known))
-    for name in ("board", "cpu_model"):
-        _check_pattern(place, name, document.get("detect", {}).get(name, ""))
+    for scheme in (document["scheme"], *document.get("other_schemes", ())):
+        if scheme not in _schemes():
+            raise ProfileError(f"{place} names a scheme {scheme!r}", did_you_mean(str(scheme), _schemes()))
+    _check_table(place, "runtime", document.get("runtime", {}), _RUNTIME)
+    for rules in _rule_sets(document):
+        _check_table(place, "detect", rules, _DETECT)
+        for name in _PATTERNS:
+            _check_pattern(place, name, rules.get(name, ""))
+
+
+def _check_table(place: Path, table: str, given: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(given, Mapping):
+        raise ProfileError(f"{place}: {table} = {given!r} is not right", f"write [{table}] and its keys below it")
+    for name in given:
+        if name not in known:
+            raise ProfileError(f"{place} has a key {table}.{name}", did_you_mean(name, known))
 
 
 @lru_cache(maxsize=1)
@@ -157,7 +188,7 @@ def _schemes() -> tuple[str, ...]:
     return tuple(SCHEMES.names())
 
 
-def _right(value: Any, kind: type[Any]) -> bool:
+def _right(value: Any, kind: type | tuple[type, ...]) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and value > 0
     return isinstance(value, kind)
@@ -170,8 +201,9 @@ def _check_pattern(place: Path, name: str, pattern: str) -> None:
         raise ProfileError(f"{place}: detect.{name} is not a regular expression ({error})", "correct it") from None
 
 
-def _spelled(kind: type) -> str:
-    return _WORDS[kind.__name__]
+def _spelled(kind: type | tuple[type, ...]) -> str:
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return " or ".join(_WORDS[one.__name__] for one in kinds)
 
 
 def text_of(name: str) -> str:
@@ -184,5 +216,5 @@ def text_of(name: str) -> str:
 def describe_all() -> str:
     """Name, scheme and title of every profile, one a line."""
     profiles = [load_profile(name) for name in profile_names()]
-    width = max(len(profile.id) for profile in profiles)
-    return "\n".join(f"{profile.id:<{width}}  {profile.scheme:<9}  {profile.title}" for profile in profiles)
+    names, schemes = (max(map(len, column)) for column in zip(*((one.id, one.scheme) for one in profiles), strict=True))
+    return "\n".join(f"{one.id:<{names}}  {one.scheme:<{schemes}}  {one.title}" for one in profiles)

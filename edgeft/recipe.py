@@ -1,5 +1,7 @@
 """Recipes: TOML files with the sections [tune], [export] and [eval], and what overrides them.
 
+[budget] is another way to write eval.budget, one limit a key: latency_p90 = "<=20ms".
+
 What is given later wins: default, recipe file, --set, command line. Unknown names and wrong values are refused
 before any work starts.
 """
@@ -13,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edgeft.budget import QUANTITIES
 from edgeft.errors import UsageError, did_you_mean
-from edgeft.options import Option
+from edgeft.options import Option, field_of, spelled
 from edgeft.specs import SECTIONS, EvalSpec, ExportSpec, TuneSpec
 from edgeft.toml import parse_toml
 
@@ -83,7 +86,7 @@ def _read_values(kind: type[Any], values: Mapping[str, Any], where: str) -> dict
     known = options_of(kind)
     found: dict[str, Any] = {}
     for key, value in values.items():
-        name = str(key).replace("-", "_")
+        name = field_of(str(key))
         if name not in known:
             raise UsageError(f"{where}{command_of(kind)} has no setting {key!r}", did_you_mean(name, known))
         if name in found:
@@ -139,11 +142,11 @@ def _read_given(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spelled(name: str, known: Option) -> str:
-    return name.upper() if known.argument else "--" + name.replace("_", "-")
+    return name.upper() if known.argument else f"--{spelled(name)}"
 
 
 def _read_file(recipe: Path) -> dict[str, dict[str, Any]]:
-    document = _known_sections(_parse(recipe), str(recipe))
+    document = _known_sections(_with_budget(_parse(recipe), recipe), str(recipe))
     found = {}
     for section, values in document.items():
         typed = _read_values(SECTIONS[section], values, f"{recipe}: ")
@@ -161,6 +164,25 @@ def _parse(recipe: Path) -> dict[str, Any]:
         return parse_toml(recipe)
     except ValueError as error:
         raise UsageError(f"{recipe} is not TOML: {error}", "correct that line") from None
+
+
+def _with_budget(document: dict[str, Any], recipe: Path) -> dict[str, Any]:
+    """The document with the section [budget] put into eval.budget."""
+    given = document.pop("budget", None)
+    if given is None:
+        return document
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f"{recipe}: budget is no section", "write [budget], and below it size = \"<=10MB\"")
+    evaluation = document.setdefault("eval", {})
+    if "budget" in evaluation:
+        raise UsageError(f"{recipe} has [budget] and eval.budget", "keep one of them")
+    for quantity, limit in given.items():
+        if quantity not in QUANTITIES:
+            raise UsageError(f"{recipe}: [budget] has a key {quantity!r}", did_you_mean(quantity, QUANTITIES))
+        if not isinstance(limit, str):
+            raise UsageError(f"{recipe}: budget.{quantity} = {limit!r} is not right", 'write it as "<=20ms"')
+    evaluation["budget"] = ",".join(f"{quantity}{limit}" for quantity, limit in given.items())
+    return document
 
 
 def _known_sections(document: Mapping[str, Any], where: str) -> Mapping[str, Mapping[str, Any]]:
@@ -210,7 +232,7 @@ def describe(spec: Any, origins: Mapping[str, str] | None = None) -> str:
         if value is None:
             continue
         origin = (origins or {}).get(name, "")
-        line = f"{name.replace('_', '-')} = {_toml(value)}"
+        line = f"{spelled(name)} = {_toml(value)}"
         lines.append(f"{line:<44} # {origin}" if origin else line)
     return "\n".join(lines)
 

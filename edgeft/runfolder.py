@@ -16,6 +16,7 @@ from edgeft import files
 from edgeft.data.dataset import Example
 from edgeft.data.splits_record import read_split
 from edgeft.errors import FolderError
+from edgeft.options import spelled
 
 SCHEMA = "edgeft-run/1"
 STATE_SCHEMA = "edgeft-run-state/1"
@@ -155,6 +156,11 @@ class RunState:
         self._write()
         return dict(record)
 
+    def forget(self) -> None:
+        """Take back what was finished: an option turned out wrong, and the corrected command may use the folder."""
+        self._phases = {}
+        self._write()
+
     def _write(self) -> None:
         document = {"schema": STATE_SCHEMA, "settings": self.settings, "phases": self._phases}
         files.write_json(self.folder / STATE, document)
@@ -179,6 +185,6 @@ def _same_settings(folder: Path, before: Mapping[str, Any], now: Mapping[str, An
     if changed:
         key = changed[0]
         raise FolderError(
-            f"the run in {folder} was begun with {key.replace('_', '-')} = {before.get(key)!r}, not {now.get(key)!r}",
+            f"the run in {folder} was begun with {spelled(key)} = {before.get(key)!r}, not {now.get(key)!r}",
             "repeat the command with the options it was begun with, or choose another --output",
         )

@@ -63,10 +63,11 @@ class Scheme:
     quantizes      "outputs": every tensor an operator writes is on a grid (onnxruntime's CPU kernels, QNN)
                    "inputs": only what products and residual sums read is (TensorRT)
     integer_bias   biases are int32 on the grid of the accumulator; else they stay float
-    float_logits   the last linear layer may answer in float, finer than any 8-bit grid
     rewrites       operators written as others before quantizers are placed (edgeft.quant.rewrite): those the target has
                    no integer kernel for, but one for their parts
+    float_answers  products of linear layers and attention may answer in float; what no product reads stays off the grid
     runs_on_cpu    onnxruntime's CPU provider has integer kernels for it, so that export can prove them here
+    raised         grid of the activations of chosen layers (--raise 16bit), on targets with kernels for both widths
     """
 
     name: str
@@ -79,9 +80,10 @@ class Scheme:
     opset: int = 20
     quantizes: str = "outputs"
     integer_bias: bool = True
-    float_logits: bool = True
     rewrites: frozenset[str] = frozenset({"silu", "hardswish", "hardsigmoid", "addcmul", "roll"})
+    float_answers: bool = True
     runs_on_cpu: bool = True
+    raised: Grid | None = None
 
 
 U8S8 = Scheme(
@@ -112,28 +114,54 @@ S8S8_SYMMETRIC = Scheme(
     quantizes="inputs",
     integer_bias=False,
     rewrites=frozenset(),
+    float_answers=False,
     runs_on_cpu=False,
 )
+_U16 = Grid("u16", 0, 65535)
 U8U8 = Scheme(
     name="u8u8",
     title="uint8 activations, 8-bit weights, linear layers per tensor (QNN HTP)",
     trained_as="affine-8bit-linear-per-tensor",
     activation=Grid("u8", 0, 255),
     linear_weight=Grid("u8", 0, 255),
-    float_logits=False,
     rewrites=_QNN,
+    float_answers=False,
+    raised=_U16,
 )
 U16S8 = Scheme(
     name="u16s8",
     title="uint16 activations, int8 weights, linear layers per tensor (QNN HTP)",
     trained_as="affine-16bit",
-    activation=Grid("u16", 0, 65535),
+    activation=_U16,
     linear_weight=_S8,
     opset=21,
-    float_logits=False,
     rewrites=_QNN,
+    float_answers=False,
     runs_on_cpu=False,
 )
+
+# Weights of so many levels (7 bits) keep a calibrated model's accuracy; coarser ones are trained for
+# (quantization.md section 7: learned steps from 4 bits down).
+_FINE_WEIGHTS = 128
+
+
+def way_to(trained: Scheme, target: Scheme) -> str:
+    """What a run that was trained for `trained` needs to compute as `target` does.
+
+    "export"     they are the same numbers
+    "calibrate"  the same tensors lie on grids of the same form, no activation on a coarser one; weights differ, and are
+                 no coarser or fine enough: new ranges are enough, and the trained weights are not used
+    "train"      anything else
+    """
+    if trained.trained_as == target.trained_as:
+        return "export"
+    same_places = trained.quantizes == target.quantizes and trained.integer_bias == target.integer_bias
+    one, other = trained.activation, target.activation
+    activations = one.symmetric == other.symmetric and other.levels >= one.levels
+    pairs = ((trained.weight, target.weight), (trained.linear_weight, target.linear_weight))
+    weights = all(new.levels >= min(old.levels, _FINE_WEIGHTS) for old, new in pairs)
+    return "calibrate" if same_places and activations and weights else "train"
+
 
 SCHEMES = Registry(
     "scheme",

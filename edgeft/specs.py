@@ -19,6 +19,9 @@ from edgeft.options import option
 
 VARIANTS = ("original", "float32", "int8-ptq", "int8")
 _DRY_RUN = "print the plan and do nothing"
+_KEEP = "layers that compute in float: names, modules, glob patterns, kinds as softmax, or auto with --budget"
+_RAISE = "give the layers of --keep-float 16-bit activations instead, where the target has them"
+_MAY_LOSE = "accuracy that --keep-float auto has to keep, as in accuracy>=-0.5pt"
 
 
 def _budget(value: Any) -> str:
@@ -96,6 +99,23 @@ class TuneSpec:
     calibration_samples: int = option(
         512, read.whole(1), "training examples that ranges are calibrated on", metavar="N"
     )
+    calibration: str = option(
+        "percentile", read.choice("minmax", "percentile", "mse"),
+        "how ranges are set: minmax = all fits, percentile = 99.99 % fit, mse = least squared error",
+        metavar="minmax|percentile|mse",
+    )
+    keep_float: tuple[str, ...] | None = option(
+        None, read.names(), f"{_KEEP}; export then does the same", metavar="LAYER,...|auto"
+    )
+    raise_: str | None = option(None, read.choice("16bit"), _RAISE, metavar="16bit")
+    budget: str | None = option(None, _budget, _MAY_LOSE, metavar="LIMIT")
+    qat_lr: float = option(2e-5, read.number(0, above=True), "peak learning rate of that phase", metavar="RATE")
+    learn_ranges: float = option(
+        0.33, read.part, "share of its steps in which ranges learn too; 0 = they stay as calibrated", metavar="SHARE"
+    )
+    feature_loss: float = option(
+        0.0, read.number(0), "weight of the distance between what the float and the quantized head read", metavar="N"
+    )
     output: Path = option(Path("run"), read.path, "folder of the run", short="o", metavar="RUN", output=True)
     resume: bool = option(False, read.flag, "go on from the last checkpoint in --output", flag=True, output=True)
     dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
@@ -119,6 +139,14 @@ class ExportSpec:
     samples: int | None = option(
         None, read.whole(1), "held-out examples to carry along, by default all", metavar="N"
     )
+    sensitivity: bool = option(
+        False, read.flag, "measure on validation examples what quantizing each layer costs", flag=True
+    )
+    keep_float: tuple[str, ...] | None = option(
+        None, read.names(), f"for --variants int8-ptq only: more {_KEEP}", metavar="LAYER,...|auto"
+    )
+    raise_: str | None = option(None, read.choice("16bit"), _RAISE, metavar="16bit")
+    budget: str | None = option(None, _budget, _MAY_LOSE, metavar="LIMIT")
     dry_run: bool = option(False, read.flag, _DRY_RUN, flag=True, output=True)
 
 
@@ -149,9 +177,17 @@ class EvalSpec:
         "auto", read.text, "energy meter: auto, none, its name (edgeft doctor lists them), or a power log",
         from_recipe="file", metavar="auto|none|NAME[:ARG]|FILE.csv",
     )
+    energy_model: str | None = option(
+        None, read.energy_model,
+        "where no meter works, estimate energy from watts: a number, LOW-HIGH, or profile = those published for it",
+        metavar="WATTS|LOW-HIGH|profile",
+    )
     budget: str | None = option(
         None, _budget, "limits to keep, as in accuracy>=-1pt,latency_p90<=20ms; a miss ends with exit code 3",
         metavar="LIMITS",
+    )
+    junit: Path | None = option(
+        None, read.path, "also write the budget to this file as JUnit XML", metavar="FILE.xml", output=True
     )
     seed: int = option(0, read.whole(0), "seed of the order of blocks and samples", metavar="N")
     output: Path = option(Path("result"), read.path, "folder of the result", short="o", metavar="RESULT", output=True)

@@ -16,26 +16,51 @@ NAMES = profile.profile_names()
 
 
 def test_the_promised_profiles_are_there() -> None:
-    assert {"x86-64-vnni", "x86-64-avx2", "raspberry-pi-5", "generic"} <= set(NAMES)
+    assert set(NAMES) == {
+        "raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2w", "jetson-orin-nano", "jetson-nano", "intel-n100",
+        "x86-64-avx512-vnni", "rk3588", "snapdragon-8-gen2", "snapdragon-x-elite", "apple-m1", "android-arm64",
+        "x86-64-vnni", "x86-64-avx2", "generic",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_profile_loads_and_names_a_real_scheme(name: str) -> None:
     found = profile.load_profile(name)
     assert found.id == name
-    assert SCHEMES.load(found.scheme).name == found.scheme
-    assert found.providers[-1] == "CPUExecutionProvider"
+    assert [SCHEMES.load(scheme).name for scheme in found.schemes] == [found.scheme, *found.other_schemes]
+    assert len(set(found.schemes)) == len(found.schemes)
+    assert "CPUExecutionProvider" in found.providers
+    # What the CPU computes is among the schemes, for who has no more than onnxruntime's CPU build.
+    assert any(SCHEMES.load(scheme).runs_on_cpu for scheme in found.schemes)
+    assert set(found.provider_options) <= set(found.providers)
     for low, high in found.plausibility.values():
         assert 0 < low <= high
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_number_of_a_profile_has_its_source(name: str) -> None:
-    """A paragraph with a number in it has a comment that gives the source or the reason."""
+def test_every_value_of_a_profile_has_its_source(name: str) -> None:
+    """A paragraph with a value in it, other than how the profile is called, has a comment that gives the source."""
     text = (profile.profiles_folder() / f"{name}.toml").read_text()
     for paragraph in text.split("\n\n"):
-        values = [line for line in paragraph.splitlines() if re.match(r"\w+ = (\[?[\d.])", line)]
-        assert not values or "#" in paragraph, f"{name}: {values}"
+        values = [line for line in paragraph.splitlines() if re.match(r"(?!id|title)\w+ = ", line)]
+        assert not values or re.search(r"# .*(Source|Milliseconds)", paragraph), f"{name}: {values}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stated_ceiling_is_that_of_the_oldest_runtime(name: str) -> None:
+    """onnxruntime 1.18 to 1.20 implement opset 21 and IR version 10 (its docs/Versioning.md)."""
+    runtime = dict(profile.load_profile(name).runtime)
+    oldest = int(runtime["onnxruntime_min"].split(".")[1])
+    assert 18 <= oldest <= 20 and (runtime["max_opset"], runtime["max_ir"]) == (21, 10)
+    if "onnxruntime_max" in runtime:
+        assert int(runtime["onnxruntime_max"].split(".")[1]) >= oldest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_scheme_of_a_profile_can_be_written_for_its_oldest_runtime(name: str) -> None:
+    found = profile.load_profile(name)
+    for scheme in found.schemes:
+        assert SCHEMES.load(scheme).opset <= found.max_opset
 
 
 @pytest.mark.parametrize(
@@ -46,19 +71,74 @@ def test_every_number_of_a_profile_has_its_source(name: str) -> None:
         ("raspberry-pi-zero-2w", "raspberry-pi-zero-2w"),
         ("jetson-orin-nano", "jetson-orin-nano"),
         ("intel-n100", "intel-n100"),
+        ("jetson-nano", "jetson-nano"),
         ("ryzen-5700g", "x86-64-avx2"),
-        ("xeon-vnni", "x86-64-vnni"),
-        ("orange-pi-5", "generic"),
+        ("core-i5-1235u", "x86-64-vnni"),
+        ("xeon-vnni", "x86-64-avx512-vnni"),
+        ("orange-pi-5", "rk3588"),
+        ("snapdragon-8-gen2", "snapdragon-8-gen2"),
+        ("snapdragon-x-elite", "snapdragon-x-elite"),
+        ("pixel-8", "android-arm64"),
+        ("mac-mini-m1-linux", "apple-m1"),
     ],
 )
 def test_detection_on_recorded_machines(machine: str, expected: str) -> None:
     assert profile.detect(RECORDED / machine).id == expected
 
 
-def test_without_a_board_name_the_processor_part_decides(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("raspberry-pi-5", "raspberry-pi-5"),
+        ("orange-pi-5", "rk3588"),  # it has the cores of the Pi 5, and others
+        ("snapdragon-x-elite", "snapdragon-x-elite"),
+        ("mac-mini-m1-linux", "apple-m1"),
+    ],
+)
+def test_without_a_board_name_the_processor_parts_decide(tmp_path: Path, machine: str, expected: str) -> None:
     (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/cpuinfo").write_text((RECORDED / "raspberry-pi-5/proc/cpuinfo").read_text())
-    assert profile.detect(tmp_path).id == "raspberry-pi-5"
+    (tmp_path / "proc/cpuinfo").write_text((RECORDED / machine / "proc/cpuinfo").read_text())
+    assert profile.detect(tmp_path).id == expected
+
+
+def test_a_part_number_is_its_implementers(tmp_path: Path) -> None:
+    # 0x001 is Oryon at Qualcomm (0x51), and an Exynos core at Samsung (0x53)
+    text = (RECORDED / "snapdragon-x-elite/proc/cpuinfo").read_text().replace("0x51", "0x53")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(text)
+    assert profile.detect(tmp_path).id == "generic"
+
+
+def test_any_other_phone_is_an_android_phone(tmp_path: Path) -> None:
+    text = (RECORDED / "raspberry-pi-4/proc/cpuinfo").read_text().replace("0xd08", "0xd41")
+    for name, content in (("proc/cpuinfo", text), ("system/bin/linker64", "")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert profile.detect(tmp_path).id == "android-arm64"
+
+
+@pytest.mark.parametrize(("brand", "expected"), [("Apple M1", "apple-m1"), ("Apple M1 Pro", "generic")])
+def test_macos_names_the_processor(monkeypatch: pytest.MonkeyPatch, brand: str, expected: str) -> None:
+    from edgeft import cpu, detect
+
+    answers = {
+        "machdep.cpu.brand_string": brand, "hw.logicalcpu": "8", "hw.perflevel0.logicalcpu": "4",
+        "hw.perflevel1.logicalcpu": "4", "hw.optional.arm.FEAT_DotProd": "1", "hw.optional.arm.FEAT_I8MM": "0",
+    }  # fmt: skip
+    monkeypatch.setattr(cpu.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(cpu.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(cpu, "_sysctl", answers.get)
+    monkeypatch.setattr(detect.Machine, "read", staticmethod(lambda root: detect.Machine(cpu._without_proc())))
+    found = detect.detection()
+    assert found.best.profile.id == expected
+    known = cpu._without_proc()
+    assert known.int8_path == "dotprod" and len(known.big) == 4
+
+
+def test_a_profile_says_what_else_its_target_computes() -> None:
+    found = profile.load_profile("snapdragon-8-gen2")
+    assert found.schemes[:2] == ("u8u8", "u16s8") and found.providers[0] == "QNNExecutionProvider"
+    assert found.provider_options["QNNExecutionProvider"] == {"htp_performance_mode": "burst"}
 
 
 def test_nothing_known_gives_generic(tmp_path: Path) -> None:
@@ -114,6 +194,10 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         (GOOD + "threads = true\n", "whole number above 0"),
         (GOOD + "[runtime]\nmax_opsets = 2\n", "did you mean 'max_opset'"),
         (GOOD + "[detect]\nboard = '('\n", "regular expression"),
+        (GOOD + "[[detect]]\nsocket = 'x'\n", "did you mean 'soc'"),
+        (GOOD + "detect = 3\n", "a table or a list"),
+        (GOOD + "detect = ['x']\n", "detect = 'x' is not right"),
+        (GOOD + 'other_schemes = ["u8u9"]\n', "did you mean 'u8u8'"),
         ("id = ", "not readable TOML"),
         ('id = "x"\n', "lacks title"),
     ],

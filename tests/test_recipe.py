@@ -9,6 +9,7 @@ import pytest
 from edgeft.budget import parse_budget
 from edgeft.cli import group
 from edgeft.errors import UsageError
+from edgeft.options import field_of, spelled
 from edgeft.recipe import (
     SECTIONS,
     EvalSpec,
@@ -39,7 +40,17 @@ def test_every_option_is_a_key_of_the_recipe_with_the_same_name(section: str) ->
     assert offered == fields | {"recipe", "settings", "verbose", "quiet"}
     for option in group.commands[section].params:
         if option.name in fields and not options_of(SECTIONS[section])[option.name].argument:
-            assert f"--{option.name.replace('_', '-')}" in option.opts
+            assert f"--{spelled(option.name)}" in option.opts
+
+
+def test_a_word_of_python_is_an_option_like_any_other(tmp_path: Path) -> None:
+    assert (spelled("raise_"), field_of("raise"), field_of("keep-float")) == ("raise", "raise_", "keep_float")
+    recipe = write(tmp_path, '[tune]\nmodel = "m"\ndata = "d"\nraise = "16bit"\nkeep-float = ["softmax", "head.*"]\n')
+    spec = gather(None, recipe).spec("tune")
+    assert (spec.raise_, spec.keep_float) == ("16bit", ("softmax", "head.*"))
+    assert 'raise = "16bit"' in describe(spec)
+    assert gather("tune", None, ["raise=16bit"], TUNE).spec("tune").raise_ == "16bit"
+    assert gather("tune", None, [], {**TUNE, "raise_": "16bit"}).spec("tune").raise_ == "16bit"
 
 
 def test_the_options_of_the_contract_are_there() -> None:
@@ -49,7 +60,10 @@ def test_the_options_of_the_contract_are_there() -> None:
     )
     assert set(tune.split()) <= set(options_of(TuneSpec))
     assert {"run", "profile", "output", "variants", "opset", "archive", "samples"} <= set(options_of(ExportSpec))
-    evaluation = "bundle profile preset variants limit scenario provider threads meter budget output format resume"
+    evaluation = (
+        "bundle profile preset variants limit scenario provider threads meter energy_model budget junit output format "
+        "resume"
+    )
     assert set(evaluation.split()) <= set(options_of(EvalSpec))
 
 
@@ -229,6 +243,39 @@ def test_budgets_in_base_units() -> None:
 def test_wrong_budgets(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_budget(text)
+
+
+def test_a_budget_against_the_baseline_or_absolute() -> None:
+    limits = parse_budget("accuracy>=92.5%,accuracy>=-1pt,latency_p90<=0.5x,size<=0.3X,energy<=1J")
+    assert [(limit.bound, limit.compares) for limit in limits] == [
+        (0.925, "value"), (-0.01, "difference"), (0.5, "ratio"), (0.3, "ratio"), (1.0, "value"),
+    ]  # fmt: skip
+
+
+def test_a_recipe_has_a_section_for_the_budget(tmp_path: Path) -> None:
+    recipe = write(tmp_path, '[eval]\nbundle = "b"\n[budget]\naccuracy = ">=-1pt"\nlatency_p90 = "<= 20ms"\n')
+    spec = gather("eval", recipe).spec("eval")
+    assert spec.budget == "accuracy>=-1pt,latency_p90<= 20ms"
+    assert [limit.bound for limit in parse_budget(spec.budget)] == [-0.01, 0.02]
+    alone = write(tmp_path, '[budget]\nsize = "<=10MB"\n')
+    assert gather("eval", alone, [], {"bundle": "b"}).spec("eval").budget == "size<=10MB"
+    assert gather("eval", alone, [], {"bundle": "b", "budget": "size<=1MB"}).spec("eval").budget == "size<=1MB"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[budget]\nlatency = "<=20ms"\n', "has a key 'latency'.*did you mean 'latency_p"),
+        ("[budget]\nsize = 10\n", 'write it as "<=20ms"'),
+        ('[budget]\nsize = "<=10"\n', "is not a limit"),
+        ("[budget]\n", "budget is no section"),
+        ('budget = "size<=10MB"\n', "budget is no section"),
+        ('[eval]\nbudget = "size<=1MB"\n[budget]\nsize = "<=1MB"\n', "keep one of them"),
+    ],
+)
+def test_a_wrong_section_of_the_budget_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        gather("eval", write(tmp_path, text))
 
 
 def test_a_wrong_budget_is_refused_before_work_starts() -> None:

@@ -26,6 +26,7 @@ class Snapshot:
     pi_throttled        Raspberry Pi's get_throttled bits
     swapped_in_pages    pages read back from swap since boot
     on_battery          a battery is discharging
+    available_bytes     memory that can be had without swapping
     """
 
     load_1min: float | None = None
@@ -36,6 +37,7 @@ class Snapshot:
     pi_throttled: int | None = None
     swapped_in_pages: int | None = None
     on_battery: bool | None = None
+    available_bytes: int | None = None
 
     @staticmethod
     def take(root: Path = Path("/")) -> Snapshot:
@@ -53,6 +55,7 @@ class Snapshot:
             pi_throttled=int(bits, 16) if bits else None,
             swapped_in_pages=_swapped_in(tree),
             on_battery=_on_battery(tree),
+            available_bytes=available_bytes(root),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -98,7 +101,8 @@ def probe_speed_s() -> float:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that can be had without swapping; None where the kernel does not say."""
-    fields = Tree(root).fields("proc/meminfo")
-    text = fields.get("MemAvailable", "")
-    return int(text.split()[0]) * 1024 if text else None
+    """Memory that can be had without swapping or beyond a container's limit; None where the kernel does not say."""
+    text = Tree(root).fields("proc/meminfo").get("MemAvailable", "")
+    known = [int(text.split()[0]) * 1024] if text else []
+    left = machine.cgroup_memory(root)[1]
+    return min([*known, left]) if left is not None else (known[0] if known else None)

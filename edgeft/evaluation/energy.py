@@ -19,6 +19,7 @@ METERS = Registry(
         "rapl": "edgeft.evaluation.meters.rapl:Rapl",
         "ina3221": "edgeft.evaluation.meters.jetson:Ina3221",
         "pi5-pmic": "edgeft.evaluation.meters.pmic:Pi5Pmic",
+        "odpm": "edgeft.evaluation.meters.odpm:Odpm",
         "hwmon": "edgeft.evaluation.meters.hwmon:HwmonPower",
         "hwmon-energy": "edgeft.evaluation.meters.hwmon:HwmonEnergy",
         "nvml": "edgeft.evaluation.meters.nvml:NvmlEnergy",
@@ -32,7 +33,9 @@ METERS = Registry(
     },
 )
 # Meters that are part of the machine, the finest first; the others are asked only when the user names them.
-LOCAL = ("rapl", "ina3221", "pi5-pmic", "hwmon-energy", "hwmon", "powermetrics", "nvml", "nvml-power", "battery")
+LOCAL = (
+    "rapl", "ina3221", "pi5-pmic", "odpm", "hwmon-energy", "hwmon", "powermetrics", "nvml", "nvml-power", "battery",
+)  # fmt: skip
 # Kinds that profiles name and that only the user can point at.
 _EXTERNAL = {
     "usb-meter": "an external meter: --meter FILE.csv or --meter 'command:CMD'",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,30 @@ class Energy:
     failure: str | None = None
     clock_offset_s: float | None = None
     trace: Trace | None = None
-    shots: tuple[Snapshot, ...] = ()
+
+    def shots(self) -> list[list[Snapshot]]:
+        """The machine before and after each block, sitting by sitting."""
+        sittings = sorted({block.sitting for block, _ in self.blocks})
+        return [
+            [shot for block, _ in self.blocks if block.sitting == sitting for shot in (block.before, block.after)]
+            for sitting in sittings
+        ]
+
+    def rounds(self, names: Sequence[str]) -> int:
+        """Whole rounds from the first on: every variant has its block."""
+        have = {(block.number, block.name) for block, _ in self.blocks}
+        return next(k for k in itertools.count() if not all((k, name) in have for name in names))
+
+    def moved_before(self, at_s: float) -> Energy:
+        """The same, over a second before that moment: clocks of two sittings have nothing in common."""
+        ends = [one.at_s for one in self.idles] + [block.end.at_s for block, _ in self.blocks]
+        if not ends:
+            return self
+        by_s = at_s - 1.0 - max(ends)
+        idles = tuple(replace(one, at_s=one.at_s + by_s) for one in self.idles)
+        blocks = tuple((block.moved(by_s), window) for block, window in self.blocks)
+        trace = Trace(self.trace.times_s + by_s, self.trace.watts) if self.trace else None
+        return replace(self, idles=idles, blocks=blocks, trace=trace)
 
     def of(self, name: str) -> list[tuple[LoadBlock, Window]]:
         return [pair for pair in self.blocks if pair[0].name == name]
@@ -53,10 +77,16 @@ class Energy:
         return math.sqrt(sum(one.error_w**2 for one in self.idles)) / len(self.idles)
 
 
-def reduce(choice: Choice, run: EnergyRun, recorder: Recorder) -> Energy:
-    """A window without a figure is left out and its reason kept."""
+def reduce(choice: Choice, run: EnergyRun, recorder: Recorder, earlier: Energy | None = None) -> Energy:
+    """A window without a figure is left out and its reason kept.
+
+    earlier   what an interrupted sitting measured; its moments are put before those of `run`
+    """
+    earlier = earlier or Energy(choice)
+    if run.idles:
+        earlier = earlier.moved_before(run.idles[0][0].at_s)
     reasons = [run.failure] if run.failure else []
-    idles, blocks = [], []
+    idles, blocks, sitting = list(earlier.idles), list(earlier.blocks), len(earlier.shots())
     for edges in run.idles:
         try:
             idles.append(_idle(edges, recorder))
@@ -69,12 +99,19 @@ def reduce(choice: Choice, run: EnergyRun, recorder: Recorder) -> Energy:
             reasons.append(str(error))
             continue
         if window.joules > 0:
-            blocks.append((block, window))
+            blocks.append((replace(block, sitting=sitting), window))
         else:
             reasons.append(f"{choice.asked} gave {window.joules:g} J for {window.s:.0f} s of load")
-    shots = tuple(shot for block in run.blocks for shot in (block.before, block.after))
     failure = reasons[0] if reasons else None
-    return Energy(choice, tuple(idles), tuple(blocks), failure, run.clock_offset_s, recorder.trace(), shots)
+    trace = joined(earlier.trace, recorder.trace())
+    return Energy(choice, tuple(idles), tuple(blocks), failure, run.clock_offset_s, trace)
+
+
+def joined(before: Trace | None, after: Trace | None) -> Trace | None:
+    """Both, one after the other."""
+    if before is None or after is None:
+        return after or before
+    return Trace(np.concatenate([before.times_s, after.times_s]), np.concatenate([before.watts, after.watts]))
 
 
 def _idle(edges: Sequence[Edge], recorder: Recorder) -> Idle:

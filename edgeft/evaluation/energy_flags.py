@@ -20,7 +20,8 @@ def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[s
         yield flag("meter", "invalid", evidence, "energy")
     if not energy.blocks:
         return
-    yield from throttling(energy.shots, "energy")
+    for shots in energy.shots():  # the kernel's counters may start anew between two sittings
+        yield from throttling(shots, "energy")
     yield from _idle(energy)
     yield from _resolution(energy)
     yield from _shared(energy, system)

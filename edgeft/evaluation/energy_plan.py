@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeft.evaluation.energy import Choice
+from edgeft.evaluation.energy_model import Model
 from edgeft.evaluation.meters.kinds import Meter
 from edgeft.evaluation.presets import Preset
 
@@ -41,9 +42,10 @@ def plan_for(preset: Preset, meter: Meter) -> EnergyPlan:
     )  # fmt: skip
 
 
-def describe(choice: Choice, preset: Preset, variants: int) -> str:
+def describe(choice: Choice, preset: Preset, variants: int, modelled: Model | None = None) -> str:
     if choice.meter is None:
-        return f"energy    not measured: {choice.why_not}"
+        estimate = f"; modelled: {modelled.words}" if modelled else ""
+        return f"energy    not measured: {choice.why_not}{estimate}"
     plan = plan_for(preset, choice.meter)
     return (
         f"energy    {choice.asked} (covers: {choice.meter.coverage}), {plan.blocks} alternating blocks of "

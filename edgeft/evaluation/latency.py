@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from array import array
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from edgeft.evaluation.schedule import (
 )
 from edgeft.evaluation.session import Feed, Model, feed_for, run_logits
 from edgeft.evaluation.shelf import Shelf
+from edgeft.evaluation.timing import Pace, time_queries
 
 Window = list[tuple[int, Arrays]]
 # End-to-end queries of a block: this share of its time, at least so many (ten blocks of 8 allow a p90).
@@ -52,7 +52,10 @@ class Tools:
 
 @dataclass(frozen=True)
 class Block:
-    """One block: its place in the run, its queries in nanoseconds, and the machine before and after."""
+    """One block: its place in the run, its queries in nanoseconds, and the machine before and after.
+
+    sitting   how often the evaluation had been interrupted before it
+    """
 
     order: int
     start_s: float
@@ -61,6 +64,11 @@ class Block:
     positions: NDArray[np.int64]
     before: Snapshot
     after: Snapshot
+    sitting: int = 0
+
+    @property
+    def busy_s(self) -> float:
+        return float(self.queries_ns.sum() + self.end_to_end_ns.sum()) / 1e9
 
     @property
     def p50_s(self) -> float:
@@ -87,14 +95,6 @@ class Series:
         return [block.p50_s for block in self.blocks]
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How queries follow one another: at once (period 0), or one every `period_s`; each of `batch` examples."""
-
-    period_s: float = 0.0
-    batch: int = 1
-
-
 def measure(
     shelf: Shelf,
     windows: Iterator[Window],
@@ -105,27 +105,48 @@ def measure(
     tools: Tools,
     done_block: Callable[[str], None] = lambda name: None,
     names: Sequence[str] = (),
+    earlier: Mapping[str, Series] | None = None,
+    done_round: Callable[[Mapping[str, Series], int], None] = lambda series, number: None,
 ) -> dict[str, Series]:
     """Time `names`, by default every variant of `shelf`, in alternating blocks.
 
     windows      encoded examples, one window a round, the same for all variants
     end_to_end   (model, position) -> answer: reads, encodes, runs and decodes one example
+    earlier      whole rounds of an interrupted pass, which are not run again
+    done_round   told the series and the round's number, from 0, when the last variant has had its block
     """
     names = names or shelf.names
-    series = {name: Series() for name in names}
+    series = dict(earlier) if earlier else {name: Series() for name in names}
+    before = [block for one in series.values() for block in one.blocks]
     window = next_window(windows)
     for name in names:
         _warm_up(shelf, name, window, series[name], pace, tools)
-    rule, order, start_ns = block_rule(preset), 0, tools.clock()
-    for turn in rounds(names, preset.blocks, seed):
-        for name in turn:
-            begin_s = (tools.clock() - start_ns) / 1e9
-            block = _block(shelf.get(name), name, window, end_to_end, rule, pace, tools, order, begin_s)
-            series[name].blocks.append(block)
-            order += 1
-            done_block(name)
-        window = next_window(windows)
+    place = _Place(
+        order=len(before), start_s=max((block.start_s + block.busy_s for block in before), default=0.0),
+        sitting=max((block.sitting + 1 for block in before), default=0),
+    )  # fmt: skip
+    rule, start_ns = block_rule(preset), tools.clock()
+    for number, turn in enumerate(rounds(names, preset.blocks, seed)):
+        if number * len(names) >= len(before):
+            for name in turn:
+                at = replace(place, start_s=place.start_s + (tools.clock() - start_ns) / 1e9)
+                block = _block(shelf.get(name), name, window, end_to_end, rule, pace, tools, at)
+                series[name].blocks.append(block)
+                place = replace(place, order=place.order + 1)
+                done_block(name)
+            done_round(series, number)
+        if number + 1 < preset.blocks:
+            window = next_window(windows)
     return series
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a block stands in the run."""
+
+    order: int
+    start_s: float
+    sitting: int
 
 
 def next_window(windows: Iterator[Window]) -> Window:
@@ -158,11 +179,9 @@ def _warm_up(shelf: Shelf, name: str, window: Window, series: Series, pace: Pace
     feeds = batches(model, name, window, pace.batch)
     run_logits(model, feeds[0], pace.batch, name)
     medians: list[float] = []
-    start = tools.clock()
+    series.warm_runs, start = 0, tools.clock()
     while True:
-        times = time_queries(
-            model.call, feeds, BlockRule(1, WARM_STEP_S, WARM_CAP_S), Pace(), tools, first=series.warm_runs
-        )
+        times = model.time(feeds, BlockRule(1, WARM_STEP_S, WARM_CAP_S), Pace(), tools, series.warm_runs)
         medians.append(float(np.median(times)))
         series.warm_runs += len(times)
         series.warm_s = (tools.clock() - start) / 1e9
@@ -180,8 +199,7 @@ def _block(
     rule: BlockRule,
     pace: Pace,
     tools: Tools,
-    order: int,
-    start_s: float,
+    place: _Place,
 ) -> Block:
     feeds = batches(model, name, window, pace.batch)
     positions = [position for position, _ in window]
@@ -189,39 +207,14 @@ def _block(
     gc.collect()
     gc.disable()
     try:
-        time_queries(model.call, feeds, SETTLE, Pace(), tools)
-        queries = time_queries(model.call, feeds, rule, pace, tools)
+        model.time(feeds, SETTLE, Pace(), tools)
+        queries = model.time(feeds, rule, pace, tools)
         after = tools.look()
         whole_rule = BlockRule(END_TO_END_RUNS, rule.min_s * END_TO_END_SHARE, rule.cap_s * END_TO_END_SHARE)
-        whole = time_queries(lambda position: end_to_end(model, position), positions, whole_rule, Pace(), tools)
+        # On a clock that stands still while a query is on its way to a model's own process and back.
+        here = replace(tools, clock=lambda: tools.clock() - model.away_ns)
+        whole = time_queries(lambda position: end_to_end(model, position), positions, whole_rule, Pace(), here)
     finally:
         gc.enable()
     used = np.asarray(positions, dtype=np.int64) if pace.batch == 1 else np.asarray(positions[: pace.batch])
-    return Block(order, start_s, queries, whole, used, before, after)
-
-
-def time_queries(
-    call: Callable[[Any], Any], feeds: Sequence[Any], rule: BlockRule, pace: Pace, tools: Tools, first: int = 0
-) -> NDArray[np.int64]:
-    """Call `call` on `feeds` in turn until `rule` is content; nanoseconds of each call [n]."""
-    clock, count = tools.clock, len(feeds)
-    times = array("q")
-    runs = 0
-    start = clock()
-    while True:
-        if pace.period_s:
-            _wait_until(start + round(runs * pace.period_s * 1e9), tools)
-        feed = feeds[(first + runs) % count]
-        begin = clock()
-        call(feed)
-        end = clock()
-        times.append(end - begin)
-        runs += 1
-        if rule.done(runs, (end - start) / 1e9):
-            return np.frombuffer(times, dtype=np.int64)
-
-
-def _wait_until(due_ns: int, tools: Tools) -> None:
-    left = (due_ns - tools.clock()) / 1e9
-    if left > 0:
-        tools.sleep(left)
+    return Block(place.order, place.start_s, queries, whole, used, before, after, place.sitting)

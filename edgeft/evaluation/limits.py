@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from string import ascii_letters
 from typing import Any
 
@@ -22,28 +23,52 @@ def refuse_unmeasurable(limits: Sequence[Limit], why_no_energy: str | None, perc
             raise UsageError(f"the budget has {limit.text!r}, and this preset gives no p99", "use --preset standard")
 
 
+def refuse_empty(limits: Sequence[Limit], junit: Path | None) -> None:
+    """Raises UsageError when a budget is to be written and there is none."""
+    if junit is not None and not limits:
+        raise UsageError(f"--junit {junit} would hold no budget", "add --budget, as in --budget size<=10MB")
+
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "accuracy": ("accuracy", "value"),
+    "latency_p50": ("latency", "p50_s"),
+    "latency_p90": ("latency", "p90_s"),
+    "latency_p99": ("latency", "p99_s"),
+    "energy": ("energy", "gross_j"),
+    "size": ("size_bytes",),
+    "memory": ("memory", "peak_rss_bytes"),
+}
+
+
 def value_of(limit: Limit, name: str, document: Mapping[str, Any]) -> float | None:
     """What `limit` is about for one variant, in its base unit; None when it was not measured.
 
-    accuracy is the measured difference from the baseline; p90 and p99 are early-stopping estimates.
+    p90 and p99 are early-stopping estimates; joules that were modelled were not measured.
     """
-    variant = document["variants"][name]
-    if limit.quantity == "accuracy":
-        if name == document["baseline"]:
-            return 0.0
-        return float(document["comparisons"][name]["accuracy"]["diff"])
-    places: dict[str, tuple[str, str]] = {
-        "latency_p50": ("latency", "p50_s"),
-        "latency_p90": ("latency", "p90_s"),
-        "latency_p99": ("latency", "p99_s"),
-        "energy": ("energy", "gross_j"),
-        "memory": ("memory", "peak_rss_bytes"),
-    }
-    if limit.quantity == "size":
-        return float(variant["size_bytes"])
-    part, key = places[limit.quantity]
-    value = variant.get(part, {}).get(key)
-    return None if value is None else float(value)
+    return _COMPARED[limit.compares](limit.quantity, name, document)
+
+
+def _plain(quantity: str, name: str, document: Mapping[str, Any]) -> float | None:
+    found: Any = document["variants"][name]
+    if quantity == "energy" and found["energy"].get("status") == "modelled":
+        return None
+    for key in _PLACES[quantity]:
+        found = found.get(key, {})
+    return None if found == {} else float(found)
+
+
+def _difference(quantity: str, name: str, document: Mapping[str, Any]) -> float | None:
+    if name == document["baseline"]:
+        return 0.0
+    return float(document["comparisons"][name][quantity]["diff"])
+
+
+def _ratio(quantity: str, name: str, document: Mapping[str, Any]) -> float | None:
+    value, base = (_plain(quantity, one, document) for one in (name, document["baseline"]))
+    return None if value is None or not base else value / base
+
+
+_COMPARED = {"value": _plain, "difference": _difference, "ratio": _ratio}
 
 
 def check(limits: Sequence[Limit], document: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
@@ -78,7 +103,8 @@ def _entry(passed: bool, value: float | None) -> dict[str, Any]:
 
 def _cost(name: str, document: Mapping[str, Any]) -> tuple[float, float]:
     variant = document["variants"][name]
-    joules = variant["energy"].get("gross_j", float("inf"))
+    part = variant["energy"]
+    joules = float("inf") if part.get("status") == "modelled" else part.get("gross_j", float("inf"))
     return joules, variant["latency"]["p50_s"]
 
 
@@ -92,5 +118,5 @@ def missed_text(line: Mapping[str, Any]) -> str:
 def spelled(text: str, value: float) -> str:
     """`value` in the unit the limit `text` is written in."""
     quantity = parse_budget(text)[0].quantity
-    unit = text.strip()[len(text.strip().rstrip(ascii_letters)) :]
+    unit = text.strip()[len(text.strip().rstrip(ascii_letters + "%")) :]
     return f"{value / QUANTITIES[quantity][unit.upper()]:.4g} {unit}"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeft import console, machine
+from edgeft import console
 from edgeft.bundle import Bundle
 from edgeft.errors import DataError
-from edgeft.evaluation import aa, energy_figures, energy_pass, stored, validity
+from edgeft.evaluation import energy_figures, energy_pass, stored, stored_energy
 from edgeft.evaluation import latency as timing
 from edgeft.evaluation import shelf as shelves
 from edgeft.evaluation.accuracy import Answers, answer_all
 from edgeft.evaluation.conditions import Snapshot, available_bytes, probe_speed_s
 from edgeft.evaluation.energy import Choice
 from edgeft.evaluation.energy_figures import Energy
-from edgeft.evaluation.energy_plan import plan_for
-from edgeft.evaluation.latency import Pace, Series, Tools
+from edgeft.evaluation.energy_pass import EnergyRun
+from edgeft.evaluation.energy_plan import EnergyPlan, plan_for
+from edgeft.evaluation.latency import Series, Tools
 from edgeft.evaluation.plan import largest_batch, pace_of
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe, probe
@@ -28,7 +29,9 @@ from edgeft.evaluation.recorders import recorder_for
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Model, Settings, feed_for, open_model, run_logits
 from edgeft.evaluation.shelf import Shelf
+from edgeft.evaluation.timing import Pace
 from edgeft.evaluation.unfinished import Unfinished
+from edgeft.evaluation.worker import OwnProcess
 from edgeft.tasks import reference
 from edgeft.tasks.task import Encoder, Task
 
@@ -65,15 +68,22 @@ def cold(
     return probes
 
 
-def opener(paths: Mapping[str, Path], settings: Settings, output: str) -> Callable[[str], Model]:
-    """What opens a variant by name, in this process."""
-    if settings.attributes.get("enable_cpu_mem_arena", True):
-        shelves.map_large_blocks()
-    return lambda name: open_model(paths[name], settings, output)
+def opener(paths: Mapping[str, Path], settings: Settings, output: str, together: int) -> Callable[[str], Model]:
+    """What opens a variant by name: in this process; or in a fresh one each time, where not all can be open `together`
+    and closing one here would not give its memory back."""
+    if together < len(paths) and not shelves.closing_gives_memory_back(settings.provider):
+        return lambda name: OwnProcess(paths[name], settings, output)
+
+    def here(name: str) -> Model:
+        with shelves.opening():
+            return open_model(paths[name], settings, output)
+
+    return here
 
 
-def capacity(paths: Mapping[str, Path]) -> int:
-    return shelves.capacity([path.stat().st_size for path in paths.values()])
+def capacity(paths: Mapping[str, Path], settings: Settings) -> int:
+    """How many variants are open at a time."""
+    return shelves.capacity([path.stat().st_size for path in paths.values()], settings.provider, available_bytes())
 
 
 def accuracy(shelf: Shelf, samples: Samples, n_labels: int, kept: Unfinished) -> Answers:
@@ -123,14 +133,18 @@ def latency(
     """(blocks by variant, seconds of a fixed loop before and after, pace); `more` take part beside the variants."""
     if earlier := kept.take("latency"):
         return stored.latency_from(*earlier)
-    pace = settle_pace(pace_of(scenario), scenario == "offline", shelf, samples, seed)
-    cool_down(start, preset)
     names = (*shelf.names, *more)
-    before = probe_speed_s()
-    with console.bar("latency", preset.blocks * len(names), "blocks") as shown:
+    known, before, pace = stored.rounds_from(kept.take_rounds("latency")) or (
+        {}, 0.0, settle_pace(pace_of(scenario), scenario == "offline", shelf, samples, seed)
+    )  # fmt: skip
+    cool_down(start, preset)
+    before = before or probe_speed_s()
+    left = preset.blocks * len(names) - sum(len(one.blocks) for one in known.values())
+    with console.bar("latency", left, "blocks") as shown:
         series = timing.measure(
             shelf, samples.windows(seed), whole_query(samples, task), preset, pace, seed, Tools(),
-            lambda name: shown.advance(variant=name), names,
+            lambda name: shown.advance(variant=name), names, known,
+            lambda found, number: kept.keep_round("latency", number, *stored.round_to(found, number, before, pace)),
         )  # fmt: skip
     for name in more:
         shelf.drop(name)
@@ -139,17 +153,42 @@ def latency(
     return series, loop_s, pace
 
 
-def energy(choice: Choice, shelf: Shelf, samples: Samples, preset: Preset, pace: Pace, seed: int) -> Energy:
+def energy(
+    choice: Choice, shelf: Shelf, samples: Samples, preset: Preset, pace: Pace, seed: int, start: Snapshot,
+    kept: Unfinished,
+) -> Energy:  # fmt: skip
     """Joules of alternating blocks. Without a meter nothing runs, and the reason is kept."""
     if choice.meter is None:
         return Energy(choice)
-    tools, plan = Tools(), plan_for(preset, choice.meter)
+    plan = plan_for(preset, choice.meter)
+    earlier = stored_energy.take(kept, choice, plan)
+    if earlier is not None and earlier.finished:
+        return earlier.energy
+    cool_down(start, preset)
+    return _joules(choice, shelf, samples, plan, pace, seed, earlier.energy if earlier else None, kept)
+
+
+def _joules(
+    choice: Choice, shelf: Shelf, samples: Samples, plan: EnergyPlan, pace: Pace, seed: int, earlier: Energy | None,
+    kept: Unfinished,
+) -> Energy:  # fmt: skip
+    tools, first = Tools(), earlier.rounds(shelf.names) if earlier else 0
+    assert choice.meter is not None  # there is a meter, or this is not called
     recorder = recorder_for(choice.meter, choice.asked, tools.clock)
-    with console.bar("energy", plan.blocks * len(shelf.names), "blocks") as shown:
+
+    def keep(run: EnergyRun) -> None:
+        recorder.catch_up()
+        so_far = energy_figures.reduce(choice, run, recorder, earlier)
+        kept.keep("energy", *stored_energy.energy_to(so_far, plan, shelf.names))
+
+    with console.bar("energy", (plan.blocks - first) * len(shelf.names), "blocks") as shown:
         run = energy_pass.measure(
-            shelf, samples.windows(seed), recorder, plan, pace, seed, tools, lambda name: shown.advance(variant=name)
-        )
-    return energy_figures.reduce(choice, run, recorder)
+            shelf, samples.windows(seed), recorder, plan, pace, seed, tools, lambda name: shown.advance(variant=name),
+            first, keep,
+        )  # fmt: skip
+    joules = energy_figures.reduce(choice, run, recorder, earlier)
+    kept.keep("energy", *stored_energy.energy_to(joules, plan, shelf.names, finished=True))
+    return joules
 
 
 def whole_query(samples: Samples, task: Task) -> Callable[[Model, int], Any]:
@@ -162,34 +201,3 @@ def whole_query(samples: Samples, task: Task) -> Callable[[Model, int], Any]:
         return task.decode(run_logits(model, feed_for(model, arrays, "the model"), 1, "the model"))
 
     return query
-
-
-def flags(
-    document: Mapping[str, Any], start: Snapshot, settings: Settings, preset: Preset, samples: Samples,
-    limit: int | None, series: Mapping[str, Series], probes: Mapping[str, list[Probe]], probe_s: tuple[float, float],
-) -> list[validity.Flag]:  # fmt: skip
-    """Everything that speaks against the result, the worst first."""
-    baseline = document["baseline"]
-    found = [*validity.before_flags(start, machine.allowed_cpus(), settings, preset)]
-    found += [*validity.machine_flags(series, probe_s), *aa.flags(aa.check(series, baseline))]
-    for name in document["variants"]:
-        one = series[name]
-        speed = document["comparisons"].get(name, {}).get("latency", {})
-        scheme = str(document["variants"][name].get("scheme", "float32"))
-        about = [
-            *validity.series_flags(name, one, preset),
-            *validity.provider_flags(name, probes[name][0], settings),
-            *validity.integer_flags(name, probes[name][0], scheme, speed.get("verdict")),
-            *validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s()),
-        ]
-        found += [{**entry, "variant": name} for entry in about]
-    found += validity.sample_flags(samples.unreadable, len(samples), len(samples.cut), limit)
-    if not document["data"]["reference_input_checked"]:
-        found.append(validity.no_reference())
-    if "resumed" in document:
-        found.append(validity.resumed(document["resumed"]))
-    return worst_first(found)
-
-
-def worst_first(flags: Sequence[validity.Flag]) -> list[validity.Flag]:
-    return sorted(flags, key=lambda one: ("invalid", "warning", "note").index(one["severity"]))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from edgeft.bundle import Bundle
 from edgeft.errors import FolderError, UsageError, did_you_mean
 from edgeft.evaluation import presets
-from edgeft.evaluation.latency import Pace, Window, batches
+from edgeft.evaluation.latency import Window, batches
 from edgeft.evaluation.session import Settings, run_logits
 from edgeft.evaluation.shelf import Shelf
+from edgeft.evaluation.timing import Pace
 
 BASELINE = "original"
 # Offline batches are doubled up to this, as long as so much memory stays free.

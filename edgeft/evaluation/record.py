@@ -16,11 +16,12 @@ from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
 from edgeft.evaluation.claims import speed_verdict
-from edgeft.evaluation.latency import Block, Pace, Series
+from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
+from edgeft.evaluation.timing import Pace
 from edgeft.files import sha256_text
 from edgeft.tasks.task import Scores
 
@@ -64,6 +65,7 @@ def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[s
         "onnxruntime": {"version": ort.__version__, **_build_info(ort)},
         "eps_available": list(ort.get_available_providers()),
         "ep_requested": settings.provider,
+        "ep_options": dict(settings.ep_options),
         "nodes_by_provider": {name: dict(one.nodes_by_provider) for name, one in probes.items()},
         "fallback": any(set(one.nodes_by_provider) - {settings.provider} for one in probes.values()),
         "graph_opt_level": settings.graph_level,
@@ -73,6 +75,7 @@ def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[s
         "allow_spinning": settings.spinning,
         "affinity": list(settings.affinity),
         "session_options": dict(settings.attributes),
+        "session_config": dict(settings.config),
         "io_binding": False,
     }
 
@@ -171,7 +174,7 @@ def block_record(block: Block) -> dict[str, Any]:
         "mean_s": float(block.queries_ns.mean()) / 1e9,
         "before": block.before.as_json(),
         "after": block.after.as_json(),
-    }
+    } | ({"sitting": block.sitting} if block.sitting else {})
 
 
 def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answers, series: Mapping[str, Series],

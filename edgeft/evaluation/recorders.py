@@ -60,6 +60,10 @@ class Recorder(Protocol):
         """Why it gives nothing any more, or None."""
         ...
 
+    def catch_up(self) -> None:
+        """Before `stop`: `window` and `trace` know what was recorded so far, where that can be known yet."""
+        ...
+
     def stop(self) -> None: ...
 
     def align(self, steps: Sequence[tuple[Span, Span]]) -> float | None:
@@ -109,6 +113,9 @@ class CounterRecorder:
     def failure(self) -> str | None:
         return self._failure
 
+    def catch_up(self) -> None:
+        """Every edge holds its joules."""
+
     def stop(self) -> None:
         self._stopped.set()
 
@@ -144,6 +151,9 @@ class SampledRecorder:
         self._failure = self._failure or self._sampler.failure()
         return self._failure
 
+    def catch_up(self) -> None:
+        self._trace = Trace(*self._sampler.samples())
+
     def stop(self) -> None:
         self.failure()
         self._trace = Trace(*self._sampler.stop(self._last_s))
@@ -178,6 +188,9 @@ class LogRecorder:
 
     def failure(self) -> str | None:
         return None
+
+    def catch_up(self) -> None:
+        """Nothing is known before the clocks are in line, which takes the whole log."""
 
     def stop(self) -> None:
         """Waits until the log goes on beyond this moment: who writes it may hold back its last lines, and with its

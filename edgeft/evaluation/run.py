@@ -16,10 +16,13 @@ from edgeft.evaluation import (
     energy,
     energy_figures,
     energy_flags,
+    energy_model,
     energy_plan,
+    flags,
     limits,
     passes,
     plan,
+    plausibility,
     presets,
     record,
 )  # fmt: skip
@@ -30,7 +33,7 @@ from edgeft.evaluation.session import kept_to, settings_for
 from edgeft.evaluation.shelf import Shelf
 from edgeft.evaluation.unfinished import Unfinished
 from edgeft.profile import load_profile
-from edgeft.report import print_as, write_reports
+from edgeft.report import junit, print_as, write_reports
 from edgeft.specs import EvalSpec
 from edgeft.tasks import TASKS
 from edgeft.tasks.eval_examples import read_examples
@@ -48,12 +51,14 @@ def evaluate(spec: EvalSpec) -> Result | None:
     preset = presets.preset(spec.preset)
     settings = settings_for(profile, spec.provider, spec.threads, paced=plan.pace_of(spec.scenario).period_s > 0)
     choice = energy.choose(spec.meter, profile.energy, settings.provider)
+    modelled = energy_model.choose(spec.energy_model, profile)
     budget = parse_budget(spec.budget) if spec.budget else ()
     limits.refuse_unmeasurable(budget, choice.why_not, preset.percentiles)
+    limits.refuse_empty(budget, spec.junit)
     task = TASKS.load(bundle.task)
     examples = read_examples(bundle.path, bundle.labels)[: spec.limit]
     console.say(plan.describe(bundle, names, baseline, preset, spec.scenario, settings, profile.id, len(examples)))
-    console.say(energy_plan.describe(choice, preset, len(names)))
+    console.say(energy_plan.describe(choice, preset, len(names), modelled))
     if spec.dry_run:
         return None
 
@@ -71,18 +76,21 @@ def evaluate(spec: EvalSpec) -> Result | None:
         probes = passes.cold(paths, settings, output, samples, preset, kept)
         twice = aa.more_paths(preset, baseline, paths)
         opened = {**paths, **twice}
-        shelf = Shelf(passes.opener(opened, settings, output), names, passes.capacity(opened))
+        together = passes.capacity(opened, settings)
+        shelf = Shelf(passes.opener(opened, settings, output, together), names, together)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
         series, probe_s, pace = passes.latency(
             shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice
         )
-        if choice.meter is not None:
-            passes.cool_down(start, preset)
-        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed)
+        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed, start, kept)
         shelf.close()
 
     scored = accuracy.score_all(task, answers, bundle.labels)
     query_s = dict(energy_figures.query_means(series))
+    spent = {
+        name: energy_model.estimate(modelled, energy_figures.variant(joules, name, query_s[name]), query_s[name], pace)
+        for name in names
+    }
     document: dict[str, Any] = {
         **record.header(preset, spec.scenario, spec.seed),
         **kept.record(),
@@ -96,7 +104,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "variants": {
             name: record.variant(
                 bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
-                energy_figures.variant(joules, name, query_s[name]),
+                spent[name],
             )  # fmt: skip
             for name in names
         },
@@ -107,12 +115,13 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    flags = passes.flags(document, start, settings, preset, samples, spec.limit, series, probes, probe_s)
-    flags = passes.worst_first([*flags, *energy_flags.energy_flags(joules, query_s, document["system"])])
-    document["validity"] = {"valid": all(flag["severity"] != "invalid" for flag in flags), "flags": flags}
+    found = flags.gather(document, start, settings, preset, samples, spec.limit, series, probes, probe_s)
+    found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]
+    found += plausibility.flags(profile.plausibility, profile.id, bundle.document, document["variants"], joules)
+    document["validity"] = flags.verdict(found)
     document["budget"], winner = limits.check(budget, document) if budget else ([], None)
     document |= {"winner": winner} if winner else {}
-    document["claims"] = claims.claims(document["comparisons"], baseline, flags)
+    document["claims"] = claims.claims(document["comparisons"], baseline, found)
 
     with files.whole_folder(spec.output) as folder:
         write_samples(folder / SAMPLES, record.arrays(answers, scored, series) | energy_figures.arrays(joules))
@@ -121,6 +130,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
         files.write_json(folder / CHANGED, told)
         write_reports(Result(folder, document))
         files.write_json(folder / DOCUMENT, document)
+    if spec.junit is not None:
+        files.write_text(spec.junit, junit.render(document))
     kept.remove()
     result = Result.open(spec.output)
     console.result(print_as(spec.format, result))

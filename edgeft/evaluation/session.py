@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft.errors import MachineError, ModelError, ProfileError, did_you_mean
+from edgeft.evaluation.schedule import BlockRule
+from edgeft.evaluation.timing import InProcess, Pace, Ticks
 from edgeft.machine import allowed_cpus, default_threads, preferred_cpus
 from edgeft.profile import Profile
 
@@ -52,6 +54,8 @@ class Settings:
     graph_level  below "extended" every Quantize/Dequantize pair runs in float
     attributes   further attributes of onnxruntime.SessionOptions, from the profile
     affinity     logical CPUs the process keeps to; empty = wherever it may run
+    config       further config entries of the session ("session.…"), from the profile
+    ep_options   options of the provider, from the profile
     """
 
     provider: str = "CPUExecutionProvider"
@@ -61,6 +65,8 @@ class Settings:
     graph_level: str = "all"
     attributes: Mapping[str, Any] = field(default_factory=dict)
     affinity: tuple[int, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    ep_options: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "affinity": list(self.affinity)}
@@ -79,14 +85,16 @@ def settings_for(profile: Profile, provider: str | None, threads: int | None, pa
             f"profile {profile.id}: graph_optimization_level = {level!r} is not right",
             did_you_mean(level, GRAPH_LEVELS),
         )
-    preferred = preferred_cpus(profile)
+    preferred, chosen = preferred_cpus(profile), provider or profile.providers[0]
     return Settings(
-        provider=provider or profile.providers[0],
+        provider=chosen,
         threads=threads or default_threads(profile),
         spinning=not paced,
         graph_level=level,
         attributes=attributes,
         affinity=preferred if len(preferred) < allowed_cpus() else (),
+        config=profile.session_config,
+        ep_options=profile.provider_options.get(chosen, {}),
     )
 
 
@@ -109,7 +117,10 @@ class Model(Protocol):
 
     inputs       input name -> numpy dtype name the model declares
     fixed_batch  the batch size the model is frozen to, or None when it is free
-    call         what is timed: takes a feed, returns the list of outputs
+    call         takes a feed, returns the list of outputs
+    time         nanoseconds of one call after the other, see edgeft.evaluation.timing
+    away_ns      what calls so far took on their way to another process and back; 0 in this one
+    close        nothing runs after it
     """
 
     @property
@@ -121,8 +132,17 @@ class Model(Protocol):
     @property
     def call(self) -> Callable[[Feed], Any]: ...
 
+    @property
+    def away_ns(self) -> int: ...
 
-class OrtModel:
+    def time(
+        self, feeds: Sequence[Feed], rule: BlockRule, pace: Pace, ticks: Ticks, first: int = 0
+    ) -> NDArray[np.int64]: ...
+
+    def close(self) -> None: ...
+
+
+class OrtModel(InProcess):
     """A variant in an onnxruntime session."""
 
     def __init__(self, session: Any, output: str) -> None:
@@ -154,7 +174,8 @@ def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path
             "install the onnxruntime build for that provider, or choose one of these with --provider",
         )
     options = _session_options(ort, settings, profile_prefix)
-    providers = list(dict.fromkeys([settings.provider, "CPUExecutionProvider"]))
+    providers: list[Any] = [(settings.provider, dict(settings.ep_options))]
+    providers += ["CPUExecutionProvider"] if settings.provider != "CPUExecutionProvider" else []
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has no common base class for its errors
@@ -171,6 +192,8 @@ def _session_options(ort: Any, settings: Settings, profile_prefix: Path | None) 
     options.inter_op_num_threads = settings.inter_threads
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVEL_NAMES[settings.graph_level])
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(settings.spinning)))
+    for name, value in settings.config.items():
+        options.add_session_config_entry(name, str(value))
     for name, value in settings.attributes.items():
         if not hasattr(options, name):
             raise ProfileError(

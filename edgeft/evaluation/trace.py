@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgeft.evaluation.meters.world import ReadError
 
 Span = tuple[float, float]
+Floats = Sequence[float] | NDArray[np.float64]
 # A clock further off than this is to be set, not corrected.
 MOST_OFFSET_S = 10.0
 _GRID_S, _BESIDE_STEP_S = 0.01, 10.0
@@ -18,7 +19,7 @@ _GRID_S, _BESIDE_STEP_S = 0.01, 10.0
 class Trace:
     """Samples (seconds ascending, watts), joined by straight lines."""
 
-    def __init__(self, times_s: Sequence[float], watts: Sequence[float]) -> None:
+    def __init__(self, times_s: Floats, watts: Floats) -> None:
         self.times_s = np.asarray(times_s, dtype=np.float64)
         self.watts = np.asarray(watts, dtype=np.float64)
         steps = np.diff(self.times_s) * (self.watts[1:] + self.watts[:-1]) / 2

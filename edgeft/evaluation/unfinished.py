@@ -1,9 +1,10 @@
 """Finished passes of an evaluation that is not finished yet: OUTPUT.unfinished/, which `--resume` goes on from.
 
-    state.json    schema edgeft-unfinished/1: when it began, and the key: what has to be equal to go on
-    PASS.npz      one a finished pass: its arrays, and "document", a JSON text
+    state.json      schema edgeft-unfinished/1: when it began, and the key: what has to be equal to go on
+    PASS.npz        one a finished pass: its arrays, and "document", a JSON text
+    PASS-000.npz    one a finished round of a pass that is not finished; they go when it is
 
-A pass is written whole or not at all; the folder goes when the result stands.
+A file is written whole or not at all; the folder goes when the result stands.
 """
 
 from __future__ import annotations
@@ -68,19 +69,37 @@ class Unfinished:
 
     def take(self, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
         """(document, arrays) of a finished pass, or None. A file that cannot be read counts as not finished."""
+        found = self.read(name)
+        if found is not None:
+            self.took(name)
+        return found
+
+    def take_rounds(self, name: str) -> list[tuple[dict[str, Any], dict[str, NDArray[Any]]]]:
+        """(document, arrays) of the finished rounds of a pass, from the first on; empty when there are none."""
+        found: list[tuple[dict[str, Any], dict[str, NDArray[Any]]]] = []
+        while (one := self.read(_round(name, len(found)))) is not None:
+            found.append(one)
+        if found:
+            self.took(f"{name}, {len(found)} {'round' if len(found) == 1 else 'rounds'}")
+        return found
+
+    def took(self, what: str) -> None:
+        """Say and remember that `what` is not measured again."""
+        self.taken.append(what)
+        console.say(f"taken from the interrupted evaluation: {what}")
+
+    def read(self, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        """(document, arrays) of what was kept as `name`, or None."""
         place = self.folder / f"{name}.npz"
         if not self._begun or not place.is_file():
             return None
         try:
             with np.load(place, allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored.files}
-            document = json.loads(str(arrays.pop(_DOCUMENT)))
+            return json.loads(str(arrays.pop(_DOCUMENT))), arrays
         except Exception as error:  # zipfile, zlib, numpy and json each have errors of their own for a damaged file
-            console.warn(f"{place} cannot be read ({error}): this pass is measured again")
+            console.warn(f"{place} cannot be read ({error}): this is measured again")
             return None
-        self.taken.append(name)
-        console.say(f"taken from the interrupted evaluation: {name}")
-        return document, arrays
 
     def keep(self, name: str, document: Mapping[str, Any], arrays: Arrays | None = None) -> None:
         if not self._begun:
@@ -91,6 +110,12 @@ class Unfinished:
         stream = io.BytesIO()
         np.savez(stream, **{_DOCUMENT: np.array(json.dumps(document))}, **(arrays or {}))  # type: ignore[arg-type]
         files.write_bytes(self.folder / f"{name}.npz", stream.getvalue())
+        for left in self.folder.glob(f"{name}-[0-9][0-9][0-9].npz"):
+            left.unlink(missing_ok=True)
+
+    def keep_round(self, name: str, number: int, document: Mapping[str, Any], arrays: Arrays) -> None:
+        """One round of a pass, counted from 0."""
+        self.keep(_round(name, number), document, arrays)
 
     def record(self) -> dict[str, Any]:
         """What result.json says of it; empty when nothing was taken."""
@@ -98,6 +123,10 @@ class Unfinished:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _round(name: str, number: int) -> str:
+    return f"{name}-{number:03d}"
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

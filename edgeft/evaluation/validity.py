@@ -22,6 +22,7 @@ Flag = dict[str, Any]
 
 # MLPerf-class checks and pyperf's: see each use for what it means.
 LOAD_A_CORE = 0.2
+MEMORY_TIMES = 2
 DRIFT_RHO = 0.5
 NOISY_CV = 0.05
 CLOCK_DROP = 0.10
@@ -32,8 +33,10 @@ def flag(code: str, severity: str, evidence: str, affects: str = "latency") -> F
     return {"code": code, "severity": severity, "evidence": evidence, "affects": affects}
 
 
-def before_flags(start: Snapshot, cpus: int, settings: Settings, preset: Preset) -> Iterator[Flag]:
-    """What is known before anything is measured."""
+def before_flags(
+    start: Snapshot, cpus: int, settings: Settings, preset: Preset, largest_bytes: int = 0
+) -> Iterator[Flag]:
+    """What is known before anything is measured. largest_bytes: of the largest model's file."""
     if preset.name == "quick":
         yield flag("quick", "note", "preset quick: not for publication")
     if start.load_1min is not None and start.load_1min > LOAD_A_CORE * cpus:
@@ -45,6 +48,11 @@ def before_flags(start: Snapshot, cpus: int, settings: Settings, preset: Preset)
         yield flag(
             "governor", "note", f"CPU governor is {', '.join(start.governors)}, as deployed: compare with other "
             "machines only under the same one"
+        )  # fmt: skip
+    if start.available_bytes is not None and start.available_bytes < MEMORY_TIMES * largest_bytes:
+        yield flag(
+            "memory", "warning", f"{start.available_bytes / 1e6:.0f} MB of memory are free at the start, under "
+            f"{MEMORY_TIMES} x the largest model ({largest_bytes / 1e6:.0f} MB): it may be swapped"
         )  # fmt: skip
     if start.on_battery:
         yield flag("battery", "warning", "running on battery: the machine may hold its clocks down")
@@ -58,16 +66,21 @@ def before_flags(start: Snapshot, cpus: int, settings: Settings, preset: Preset)
 def machine_flags(series: Mapping[str, Series], probes_s: tuple[float, float]) -> Iterator[Flag]:
     """What the machine did during the latency pass; `probes_s` is the fixed loop before and after."""
     blocks = sorted((block for one in series.values() for block in one.blocks), key=lambda block: block.order)
-    shots = [shot for block in blocks for shot in (block.before, block.after)]
-    yield from throttling(shots)
+    for sitting in sorted({block.sitting for block in blocks}):  # the kernel's counters may start anew in between
+        shots = [shot for block in blocks if block.sitting == sitting for shot in (block.before, block.after)]
+        yield from throttling(shots)
+        yield from _swapped(shots)
     yield from _clock_drop([shot.mhz for shot in (block.after for block in blocks) if shot.mhz is not None])
-    swapped = [shot.swapped_in_pages for shot in shots if shot.swapped_in_pages is not None]
-    if swapped and swapped[-1] > swapped[0]:
-        yield flag("swap", "warning", f"{swapped[-1] - swapped[0]} pages were read back from swap while timing")
     change = probes_s[1] / probes_s[0] - 1
     if abs(change) > PROBE_CHANGE:
         word = "slower" if change > 0 else "faster"
         yield flag("clock", "warning", f"a fixed loop ran {abs(change):.0%} {word} after the pass than before it")
+
+
+def _swapped(shots: Sequence[Snapshot]) -> Iterator[Flag]:
+    pages = [shot.swapped_in_pages for shot in shots if shot.swapped_in_pages is not None]
+    if pages and pages[-1] > pages[0]:
+        yield flag("swap", "warning", f"{pages[-1] - pages[0]} pages were read back from swap while timing")
 
 
 def throttling(shots: Sequence[Snapshot], affects: str = "latency") -> Iterator[Flag]:

@@ -7,21 +7,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from edgeft import console
 from edgeft.bundle import MANIFEST
 from edgeft.data.dataset import Example
-from edgeft.errors import FolderError, GateFailed, ProfileError, UsageError
+from edgeft.errors import FolderError, GateFailed, UsageError
+from edgeft.exporting.again import calibration_samples
 from edgeft.exporting.ceilings import Versions
+from edgeft.exporting.costs import write_costs
 from edgeft.exporting.gates.artifact import Artifact
+from edgeft.exporting.grids import Grids, trained_state, tune_command
 from edgeft.exporting.judge import Judged, judge
 from edgeft.exporting.samples import Trial
 from edgeft.exporting.variants import INTEGER, Maker
 from edgeft.exporting.write import write
 from edgeft.profile import GENERIC, Profile, load_profile
+from edgeft.quant.calibration import calibrate_on
+from edgeft.quant.choice import RANKED
+from edgeft.quant.held import held, score_of
+from edgeft.quant.sensitivity import Switchboard, measure
 from edgeft.runfolder import Run
-from edgeft.scheme import SCHEMES, Scheme
+from edgeft.scheme import Scheme
 from edgeft.tasks.eval_examples import write_examples
-from edgeft.tasks.task import Task
+from edgeft.tasks.task import Encoder, Task
 
 _GIVEN = "the model as given"
 _TUNED = "the fine-tuned float model"
@@ -33,28 +42,37 @@ def find_profile(given: str | None, run: Run) -> Profile:
     return load_profile(given or run.profile_name or GENERIC)
 
 
-def find_schemes(run: Run, profile: Profile, variants: Sequence[str]) -> tuple[Scheme | None, Scheme | None]:
-    """(grids the run was trained for, grids the files store); both None when only float variants are asked for.
-
-    Raises UsageError when the run holds no quantized model, ProfileError when the target computes other numbers
-    than those the run was trained for.
-    """
-    asked = [name for name in variants if name in INTEGER]
-    if not asked:
-        return None, None
-    if run.scheme_name == "none":
+def refuse_sensitivity(asked: bool, grids: Grids | None) -> None:
+    if asked and grids is None:
         raise UsageError(
-            f"the run {run.path} was tuned without quantization, so it has no {asked[0]}",
-            "type --variants original,float32, or tune with a --scheme",
+            "--sensitivity measures what quantizing costs, and only float files are asked for",
+            "add int8-ptq to --variants, or leave it out",
         )
-    trained: Scheme = SCHEMES.load(run.scheme_name)
-    stored: Scheme = SCHEMES.load(profile.scheme)
-    if trained.trained_as != stored.trained_as:
-        raise ProfileError(
-            f"the run was trained for {trained.title}, and {profile.title} computes with {stored.title}",
-            f"tune again with --profile {profile.id}, or export for another profile",
-        )
-    return trained, stored
+
+
+def say_change(run: Run, profile: Profile, grids: Grids | None, asked: Sequence[str]) -> None:
+    """Warn when the trained model does not serve the target, and what is written in its place."""
+    if grids is None or grids.trained.trained_as == grids.stored.trained_as:
+        return
+    dropped = [name for name in asked if name not in grids.variants]
+    left_out = f"{', '.join(dropped)} is left out; to train it, type {tune_command(run, profile)}" if dropped else ""
+    console.warn(
+        f"the run was trained for {grids.trained.title}, and {profile.title} computes with {grids.stored.title}: "
+        f"int8-ptq is calibrated again on the run's training samples. {left_out}".rstrip()
+    )
+
+
+def sensitivity(maker: Maker, run: Run, task: Task, encoder: Encoder, folder: Path) -> dict[str, Any]:
+    """Measure what quantizing each layer of int8-ptq costs, write sensitivity.json, and return the manifest's part."""
+    model = maker.calibrated()
+    calibrate_on(model, encoder, *calibration_samples(run), apart=True)
+    seed, validation = int(run.document["seed"]), run.examples("validation")
+    samples = held(encoder, validation, RANKED, seed, torch.device("cpu"))
+    score = score_of(task, run.labels)
+    board = Switchboard(model, samples.batches, lambda logits: score(logits, samples.labels))
+    with board, console.bar("quantizing layer by layer", len(board.wiring.layers), "layers") as bar:
+        found = measure(board, lambda: bar.advance(1))
+    return write_costs(found, run.metric, folder)
 
 
 def refuse_place(output: Path, run: Path) -> None:
@@ -72,11 +90,6 @@ def original_is(run: Run) -> str:
     return _GIVEN if run.original_answers_task else _TUNED
 
 
-def trained_state(run: Run) -> str:
-    """Which saved numbers the variant int8 has: with no epoch trained there are only the calibrated ones."""
-    return "trained" if (run.quantized / "trained.safetensors").is_file() else "calibrated"
-
-
 def int8_title(run: Run) -> str:
     if trained_state(run) == "trained":
         return "trained quantization-aware"
@@ -86,11 +99,11 @@ def int8_title(run: Run) -> str:
 
 
 def plan_lines(
-    run: Run, profile: Profile, scheme: Scheme | None, versions: Versions, variants: Sequence[str], output: Path
+    run: Run, profile: Profile, grids: Grids | None, versions: Versions, variants: Sequence[str], output: Path
 ) -> list[str]:
     return [
         f"run: {run.path}, {run.task} with {len(run.labels)} labels",
-        f"target: {profile.title}; {scheme.title if scheme is not None else 'float files only'}",
+        f"target: {profile.title}; {grids.line if grids is not None else 'float files only'}",
         f"original is {original_is(run)}",
         f"ONNX opset {versions.opset}, IR version {versions.ir_version}",
         f"writes: {output}/ {', '.join(f'{name}.onnx' for name in variants)}, manifest.json, export.md, eval/",

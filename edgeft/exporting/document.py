@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from edgeft import __version__, files, packages
 from edgeft.exporting.ceilings import Versions
 from edgeft.exporting.judge import Judged
 from edgeft.profile import Profile
+from edgeft.quant.calibration import METHOD
 from edgeft.runfolder import DOCUMENT, Run
 from edgeft.tasks.task import TensorSpec
 
@@ -27,6 +29,7 @@ def manifest(
     judged: Sequence[Judged],
     examples: Mapping[str, Any],
     original_is: str,
+    sensitivity: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The document of edgeft.bundle, without what that module computes itself (hashes and sizes)."""
     outcomes = [outcome for each in judged for outcome in each.gates]
@@ -46,6 +49,7 @@ def manifest(
         "variants": {each.name: _variant(each) for each in judged},
         "eval": {**examples, "split": "test"},
         "calibration": calibration(run),
+        **({"sensitivity": dict(sensitivity)} if sensitivity else {}),
         "gates": outcomes,
         "passed": all(outcome["passed"] for outcome in outcomes),
         "provenance": _provenance(run),
@@ -66,16 +70,23 @@ def _variant(each: Judged) -> dict[str, Any]:
             "float_nodes": [{"name": p.name, "op": p.op, "reason": p.reason} for p in left],
         },
         "parity": each.parity,
+        **_kept(each),
     }
 
 
+def _kept(each: Judged) -> dict[str, Any]:
+    kept = [{"layer": name, "reason": why} for name, why in each.made.kept.items()]
+    return {"kept_float": kept} if kept else {}
+
+
 def calibration(run: Run) -> dict[str, Any]:
-    """Which training samples the ranges were set on; empty for a run without quantization."""
+    """On which training samples and how the ranges were set; empty for a run without quantization."""
     place = run.quantized / "calibration.json"
     if not place.is_file():
         return {}
     record = json.loads(place.read_text(encoding="utf-8"))
-    return {"n": record["n"], "ids_sha256": record["sha256"], "sample_ids": record["ids"]}
+    method = record.get("method", METHOD)
+    return {"method": method, "n": record["n"], "ids_sha256": record["sha256"], "sample_ids": record["ids"]}
 
 
 def _provenance(run: Run) -> dict[str, Any]:

@@ -15,6 +15,10 @@ Array = NDArray[Any]
 
 # Operators that compute a product of matrices in the graph the exporter writes.
 PRODUCTS = ("Conv", "Gemm", "MatMul")
+# Kernels of onnxruntime that have no standard operator: their domain, and the one of a linear layer, whose inputs are
+# data, weight, scale of the data, scales of the weight, zero points of both, bias.
+MICROSOFT = "com.microsoft"
+LINEAR_KERNEL = "MatMulIntegerToFloat"
 INTEGERS = (
     ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT16, ir.DataType.UINT16, ir.DataType.INT32,
 )  # fmt: skip
@@ -82,15 +86,15 @@ def drop(model: ir.Model, node: ir.Node) -> None:
 
 
 def before(model: ir.Model, place: ir.Node, op_type: str, inputs: Sequence[ir.Value | None], name: str,
-           **attributes: Any) -> ir.Value:  # fmt: skip
+           domain: str = "", **attributes: Any) -> ir.Value:  # fmt: skip
     """Insert a node with one output in front of `place`; returns the output."""
-    node = ir.node(op_type, inputs, attributes, name=f"node_{name}")
+    node = ir.node(op_type, inputs, attributes, domain=domain, name=f"node_{name}")
     node.outputs[0].name = name
     model.graph.insert_before(place, node)
     return node.outputs[0]
 
 
-def axis_of(node: ir.Node) -> dict[str, int]:
+def axis_of(node: ir.Node) -> dict[str, Any]:
     """The axis attribute of a node as keyword argument; empty when it has none."""
     return {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
 

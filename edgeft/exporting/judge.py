@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from edgeft.exporting import gates, graph
@@ -100,7 +101,14 @@ def _parity(artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> dict[s
 
 
 def _grids(artifact: Artifact) -> dict[str, tuple[str, str, str]]:
-    return {str(node.name): _types(node) for node in graph.nodes(artifact.model, *graph.PRODUCTS)}
+    pairs = {str(node.name): _types(node) for node in graph.nodes(artifact.model, *graph.PRODUCTS)}
+    return pairs | {str(node.name): _kernel_types(node) for node in graph.nodes(artifact.model, graph.LINEAR_KERNEL)}
+
+
+def _kernel_types(node: ir.Node) -> tuple[str, str, str]:
+    data, weight, scales = (graph.array(node.inputs[index]) for index in (4, 1, 3))
+    assert data is not None and weight is not None and scales is not None
+    return str(data.dtype), f"{weight.dtype}{' per channel' if scales.size > 1 else ''}", "float32 on int32 grid"
 
 
 def _types(node: Any) -> tuple[str, str, str]:

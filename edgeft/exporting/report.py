@@ -6,24 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeft.exporting.costs import costs_section
 from edgeft.exporting.judge import Judged
+from edgeft.exporting.table import table
 
 _PLACES = 4
-Rows = Sequence[Sequence[str]]
 
 
 def write_report(document: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     """Markdown, written to be read by a person."""
     parts = [_head(document, judged), _files(judged), _checks(judged), _accuracy(document, judged)]
+    parts.append(costs_section(document.get("sensitivity", {})))
     integer = [each for each in judged if each.made.scheme != "float32"]
     parts += [_products(each, integer[:index]) for index, each in enumerate(integer)]
     parts.append(_warnings(judged))
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def table(head: Sequence[str], rows: Rows) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def _head(document: Mapping[str, Any], judged: Sequence[Judged]) -> str:
@@ -111,6 +108,9 @@ def _products(each: Judged, before: Sequence[Judged]) -> str:
         parts += ["Products that stayed float:", table(["node", "operator", "why"], left)]
     else:
         parts.append("No product stayed float.")
+    if each.made.kept:
+        kept = [[name, why] for name, why in each.made.kept.items()]
+        parts += ["Layers kept off 8-bit grids by choice:", table(["layer", "why"], kept)]
     if each.float_kernels:
         others = ", ".join(f"{count} {kind}" for kind, count in sorted(each.float_kernels.items()))
         parts.append(f"Other operators compute in float, as onnxruntime has no integer kernel that fits: {others}.")

@@ -9,12 +9,15 @@ from __future__ import annotations
 from edgeft import console, files
 from edgeft.bundle import Bundle, pack
 from edgeft.exporting import acts
+from edgeft.exporting.again import Again
 from edgeft.exporting.ceilings import choose_versions
 from edgeft.exporting.document import manifest
+from edgeft.exporting.grids import find_grids, trained_state
 from edgeft.exporting.report import write_report
 from edgeft.exporting.samples import encode, held_out
 from edgeft.exporting.sources import Sources
 from edgeft.exporting.variants import Maker
+from edgeft.quant.choice import read_wish
 from edgeft.runfolder import Run
 from edgeft.specs import ExportSpec
 from edgeft.tasks import TASKS
@@ -30,35 +33,42 @@ def export(spec: ExportSpec) -> Bundle | None:
     """
     run = Run.open(spec.run)
     profile = acts.find_profile(spec.profile, run)
-    trained, stored = acts.find_schemes(run, profile, spec.variants)
+    wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
+    grids = find_grids(run, profile, spec.variants, wish)
+    acts.refuse_sensitivity(spec.sensitivity, grids)
+    trained, stored = (grids.trained, grids.stored) if grids is not None else (None, None)
+    variants = grids.variants if grids is not None else spec.variants
     versions = choose_versions(stored, spec.opset, profile)
     acts.refuse_place(spec.output, spec.run)
     task = TASKS.load(run.task)
     original_is = acts.original_is(run)
     if spec.dry_run:
-        for line in acts.plan_lines(run, profile, stored, versions, spec.variants, spec.output):
+        for line in acts.plan_lines(run, profile, grids, versions, variants, spec.output):
             console.result(line)
         return None
+    acts.say_change(run, profile, grids, spec.variants)
 
     encoder = task.encoder(run.preprocessing, run.path)
     examples = held_out(run, spec.samples)
     trial = encode(encoder, examples, int(run.document["seed"]))
     output = task.output_spec(len(run.labels))
     sources = Sources(run, task.auto_model, encoder.inputs, trial.example())
-    state, title = acts.trained_state(run), acts.int8_title(run)
-    maker = Maker(sources, trial, output, versions, original_is, trained, stored, state, title)
+    state, title = trained_state(run), acts.int8_title(run)
+    again = Again(run, task, encoder, wish) if grids is not None and grids.again else None
+    maker = Maker(sources, trial, output, versions, original_is, trained, stored, state, title, again)
 
     with files.whole_folder(spec.output) as folder:
         judged = [
             acts.make_and_judge(name, maker, folder, task, trial)
-            for name in console.track(spec.variants, "exporting", unit="models")
+            for name in console.track(variants, "exporting", unit="models")
         ]
+        sensitivity = acts.sensitivity(maker, run, task, encoder, folder) if spec.sensitivity else {}
         acts.carry_tokenizer(run, folder)
         carried = acts.carry_examples(folder, examples, run.labels)
         write_reference(folder, encoder, task.content)
         scheme = stored.name if stored is not None else "float32"
         document = manifest(
-            run, profile, scheme, encoder.inputs, output, versions, judged, carried, original_is
+            run, profile, scheme, encoder.inputs, output, versions, judged, carried, original_is, sensitivity
         )
         files.write_text(folder / REPORT, write_report(document, judged))
         Bundle.write_manifest(folder, document)

@@ -50,9 +50,13 @@ class Sources:
 
     def quantized(self, name: str, scheme: Scheme) -> QuantModel:
         """The quantized graph with the numbers saved as `name` ("calibrated" or "trained"), in train mode."""
-        built = engine.build(self.tuned(), self.inputs, self.example, scheme)
+        built = self.unranged(scheme)
         store.load_state(built, self._run.quantized, name)
         return built
+
+    def unranged(self, scheme: Scheme) -> QuantModel:
+        """The quantized graph of the float model, before calibration."""
+        return engine.build(self.tuned(), self.inputs, self.example, scheme)
 
 
 def load(folder: Path, auto_model: str, labels: Sequence[str]) -> nn.Module:

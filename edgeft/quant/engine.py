@@ -32,6 +32,9 @@ class QuantModel(nn.Module):
     scheme       None for a plain float graph
     float_nodes  operators that stay float by the rules, with the reason
     completed    tensors that got a quantizer only because a product needed one
+    kept         layers that compute in float by choice, with the reason (edgeft.quant.keep)
+    raised       layers with 16-bit activations by choice, with the reason (edgeft.quant.raising)
+    crowded      after calibration: quantizers whose range outliers set, and how few codes are left for the other values
     """
 
     def __init__(self, graph: fx.GraphModule, inputs: Sequence[TensorSpec], scheme: Scheme | None) -> None:
@@ -41,6 +44,9 @@ class QuantModel(nn.Module):
         self.scheme = scheme
         self.float_nodes: list[tuple[str, str]] = []
         self.completed: list[str] = []
+        self.kept: dict[str, str] = {}
+        self.raised: dict[str, str] = {}
+        self.crowded: dict[str, int] = {}
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -152,10 +158,14 @@ def build(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, 
 
 
 @torch.no_grad()
-def calibrate(model: QuantModel, batches: Iterable[Mapping[str, Tensor]], method: str = "minmax") -> None:
+def calibrate(
+    model: QuantModel, batches: Iterable[Mapping[str, Tensor]], method: str = "minmax", apart: bool = False
+) -> None:
     """Set every range from `batches`, then switch to train mode.
 
     method   minmax, percentile or mse (edgeft.quant.observe)
+    apart    each range is set on what the float model computes, so that one bad layer does not spoil those behind it;
+             else on what the quantized layers before it compute, as the device does
     Raises ModelError when a quantizer saw no data, or saw values that are not finite, by name.
     """
     if method not in METHODS:
@@ -163,9 +173,11 @@ def calibrate(model: QuantModel, batches: Iterable[Mapping[str, Tensor]], method
     for _, quantizer in model.quantizers():
         quantizer.method = method
         quantizer.observer = None
-    model.set_mode("calibrate")
+    model.set_mode("watch" if apart else "calibrate")
     for batch in batches:
         model(**batch)
+    for _, quantizer in model.quantizers():
+        quantizer.settle()
     blind = [name for name, q in model.quantizers() if not q.ready]
     if blind:
         raise ModelError(f"no data reached {len(blind)} quantizers in calibration: {', '.join(blind[:5])}")
@@ -175,6 +187,7 @@ def calibrate(model: QuantModel, batches: Iterable[Mapping[str, Tensor]], method
             f"values that are not finite reached {len(broken)} quantizers in calibration: {', '.join(broken[:5])}",
             "check the float model's own outputs first",
         )
+    model.crowded = {name: codes for name, q in model.quantizers() if (codes := q.crowded()) is not None}
     for _, quantizer in model.quantizers():
         quantizer.observer = None
     model._fit_biases()

@@ -7,7 +7,7 @@ operator stands the grid of what it moved, so that the device sees equal scales 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from edgeft.quant.operators import (
     CLIP_BOUNDS,
     CONVOLUTION,
     FIXED,
+    FLOAT_ANSWERS,
     LIST,
     MATMUL,
     MAXIMUM,
@@ -38,7 +39,7 @@ from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import Scheme
 
 # Operators whose integer kernels need every data input on a grid.
-_NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
+NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,50 @@ class Inserter:
             return
         if name in WEIGHTED | BINARY and _only_user_clips(node):
             return
-        if self.scheme.float_logits and name == "linear" and all(user.op == "output" for user in node.users):
-            return
-        self._after(node, self._output_quantizer(node, name))
+        readers = self._readers(node, name)
+        if readers:
+            self._after(node, self._output_quantizer(node, name), readers)
+
+    def _readers(self, node: fx.Node, name: str) -> list[fx.Node]:
+        """Which users are to read the output of this operator from a grid.
+
+        All, on a target that computes in integers alone, and where an integer kernel writes it (a convolution, a sum
+        of two tensors on the grid). On a target whose products can answer in float, else only the way to a product:
+        a pair of conversions around a float operator costs time and accuracy, and gains nothing.
+        """
+        if not self._may_stay_float(name) or self._is_integer_sum(node, name):
+            return list(node.users)
+        return [user for user in node.users if self._leads_to_product(user)]
+
+    def _may_stay_float(self, name: str) -> bool:
+        return self.scheme.float_answers and name in FLOAT_ANSWERS
+
+    def _is_integer_sum(self, node: fx.Node, name: str) -> bool:
+        """Does this sum or product have tensors on the grid on both sides, or one and a stored constant?"""
+        if name not in BINARY:
+            return False
+        sources = [self.find(operand) for operand in node.args[:2]]
+        on_grid = [each is not None and each.quantizer.grid == self.scheme.activation for each in sources]
+        stored = [isinstance(each, fx.Node) and self._stored(each)[0] is not None for each in node.args[:2]]
+        return any(on_grid) and all(a or b for a, b in zip(on_grid, stored, strict=True))
+
+    def _leads_to_product(self, reader: fx.Node) -> bool:
+        """Does a product read these numbers, through nothing but what moves, rescales or clips them?"""
+        name = name_of(reader)
+        if name in WEIGHTED | MATMUL:
+            return True
+        passes = name in VIEW | LIST | THROUGH | PAD | CLIP or (name in RESCALE and constant_factor(reader) is not None)
+        return passes and any(self._leads_to_product(user) for user in reader.users)
 
     def _output_quantizer(self, node: fx.Node, name: str) -> Quantizer:
         grid = self.scheme.activation
         fixed = FIXED[name](grid) if name in FIXED else None
         if fixed is not None:
             return Quantizer(grid, fixed=fixed)
-        bounds = CLIP_BOUNDS[name](node) if name in CLIP_BOUNDS else None
-        cap = (bounds[1] - bounds[0]) / (grid.qmax - grid.qmin) if bounds else None
-        return self._activation(cap)
+        return self._activation(CLIP_BOUNDS[name](node) if name in CLIP_BOUNDS else None)
 
-    def _activation(self, cap: float | None = None) -> Quantizer:
-        return Quantizer(self.scheme.activation, cap=cap)
+    def _activation(self, clip: tuple[float, float] | None = None) -> Quantizer:
+        return Quantizer(self.scheme.activation, clip=clip)
 
     def _quantize_weight(self, node: fx.Node) -> None:
         weight = node.args[1]
@@ -140,22 +170,24 @@ class Inserter:
         tensor = attribute(self.graph, weight)
         assert tensor is not None
         grid = self.scheme.linear_weight if name_of(node) == "linear" else self.scheme.weight
-        quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True)
+        quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True, constant=True)
         self._replace_argument(node, 1, quantizer, f"{node.name}_weight_fq")
 
     def _quantize_table(self, node: fx.Node) -> None:
-        quantizer = Quantizer(self.scheme.table)
+        quantizer = Quantizer(self.scheme.table, constant=True)
         self._replace_argument(node, 0, quantizer, f"{node.name}_table_fq")
         self._after(node, SameGrid(quantizer))
 
     def _complete(self, node: fx.Node) -> None:
         """Give every data input of a product or sum that still comes in float a quantizer of its own."""
         name = name_of(node)
-        if name not in _NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.masked:
+        if name not in NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.masked:
             return
         if self._rescales(node):
             return
-        for index, operand in _data_operands(node, name):
+        if name in BINARY and self._may_stay_float(name) and not self._is_integer_sum(node, name):
+            return
+        for index, operand in data_operands(node, name):
             if not is_float(operand) or self.find(operand) is not None:
                 continue
             stored, moves = self._stored(operand)
@@ -184,7 +216,7 @@ class Inserter:
         name = name_of(node)
         if name in WEIGHTED and attribute(self.graph, node.args[1]) is not None:
             self._quantize_weight(node)
-        operands = _data_operands(node, name) if name in WEIGHTED | MATMUL else _skip_operands(node)
+        operands = data_operands(node, name) if name in WEIGHTED | MATMUL else _skip_operands(node)
         for index, operand in operands:
             if operand in self.live and is_float(operand) and self.find(operand) is None:
                 self._replace_operand(node, index, operand)
@@ -215,7 +247,7 @@ class Inserter:
                 return Source(quantizer, factor) if isinstance(quantizer, Quantizer) else None
             name = name_of(node)
             if self._rescales(node):
-                factor *= _factor(node) or 1.0
+                factor *= constant_factor(node) or 1.0
             elif name not in VIEW | LIST and not _is_looked_through(node):
                 return None
             node = node.args[0]
@@ -226,7 +258,7 @@ class Inserter:
 
         When a view follows, the scale on both of its sides would differ, so it is then a product like any other.
         """
-        if name_of(node) not in RESCALE or _factor(node) is None:
+        if name_of(node) not in RESCALE or constant_factor(node) is None:
             return False
         if any(name_of(user) in VIEW | LIST for user in node.users):
             return False
@@ -240,9 +272,10 @@ class Inserter:
 
     # --- changing the graph ---
 
-    def _after(self, node: fx.Node, module: torch.nn.Module) -> None:
+    def _after(self, node: fx.Node, module: torch.nn.Module, readers: Sequence[fx.Node] | None = None) -> None:
+        """A quantizer on the output of `node`, for these of its users, by default all."""
         target = self._register(module, f"{node.name}_fq")
-        users = list(node.users)
+        users = list(node.users) if readers is None else readers
         with self.graph.graph.inserting_after(node):
             new = self.graph.graph.call_module(target, (node,))
         new.meta["val"] = node.meta.get("val")
@@ -289,7 +322,7 @@ def _only_user_clips(node: fx.Node) -> bool:
     return len(node.users) == 1 and name_of(next(iter(node.users))) in CLIP
 
 
-def _factor(node: fx.Node) -> float | None:
+def constant_factor(node: fx.Node) -> float | None:
     """The positive constant this product or quotient multiplies by; None when it does anything else."""
     if len(node.args) < 2 or not isinstance(node.args[1], (int, float)):
         return None
@@ -318,7 +351,7 @@ def _skip_operands(node: fx.Node) -> list[tuple[int, fx.Node]]:
     return [(i, operand) for i, operand in operands if i != fused[0]] if fused and len(operands) == 2 else []
 
 
-def _data_operands(node: fx.Node, name: str) -> list[tuple[int, fx.Node]]:
+def data_operands(node: fx.Node, name: str) -> list[tuple[int, fx.Node]]:
     if name in WEIGHTED:
         operands: list[Any] = [node.args[0]]
     elif name == "cat":

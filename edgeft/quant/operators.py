@@ -24,6 +24,9 @@ OWN = frozenset(
         "embedding", "scaled_dot_product_attention",
     }
 )  # fmt: skip
+# Operators of which onnxruntime has an integer kernel only when what they write is quantized (quantization.md 4.2),
+# and which may not stay float beside integer ones, as those of FLOAT_ANSWERS may.
+INTEGER_OUTPUT = CONVOLUTION | {"sigmoid", "leaky_relu", "avg_pool2d", "adaptive_avg_pool2d", "mean.dim", "cat"}
 VIEW = frozenset(
     {
         "view", "reshape", "flatten.using_ints", "unflatten.int", "permute", "transpose.int", "movedim.int", "t",
@@ -32,6 +35,10 @@ VIEW = frozenset(
     }
 )  # fmt: skip
 LIST = frozenset({"unbind.int", "chunk", "split.Tensor", "split_with_sizes"})
+# Operators of token models whose kernels answer in float, or compute in float anyway.
+FLOAT_ANSWERS = frozenset(
+    {"linear", "matmul", "bmm", "add.Tensor", "mul.Tensor", "layer_norm", "gelu", "softmax.int", "tanh", "embedding"}
+)
 # Looked through and left bare: they vanish on export.
 THROUGH = frozenset({"contiguous", "clone", "alias", "detach", "dropout"})
 # A move when it pads with zeros; looked through when the convolutions or maxima that read it take it in.

@@ -86,7 +86,7 @@ def _lines(one: tuple[str, Result], first: tuple[str, Result]) -> list[tuple[str
     found: list[tuple[str, ...]] = []
     for row in words.rows(result.document):
         energy = result.document["variants"][row.name]["energy"]
-        joules = f"{1000 * energy['gross_j']:.3g}" if "gross_j" in energy else words.ABSENT
+        joules = words.joules_cell(energy)
         here = ("first", words.ABSENT if joules == words.ABSENT else "first")
         ratios = here if one is first else _ratios(result, first[1], row.name, refused)
         own = row.speedup if row.speed_interval == words.ABSENT else f"{row.speedup} {row.speed_interval}"

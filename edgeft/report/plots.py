@@ -142,7 +142,8 @@ def energy(document: Mapping[str, Any]) -> Drawn:
                   y_ticks=False)  # fmt: skip
     for i, (name, entry) in enumerate(found.items()):
         series, top = list(document["variants"]).index(name) % SERIES, 14 + row * i
-        chart.text(chart.x.start, top + 10, f"{name}: {1000 * entry['gross_j']:.3g} mJ", "label")
+        said = "" if entry["status"] == "measured" else f" ({entry['status']})"
+        chart.text(chart.x.start, top + 10, f"{name}: {1000 * entry['gross_j']:.3g} mJ{said}", "label")
         chart.bar(chart.x.at(0), chart.x.at(1000 * entry["gross_j"]), top + 15, 16, f"s{series} ridge")
         if entry.get("net_j", 0) > 0:
             chart.bar(chart.x.at(0), chart.x.at(1000 * entry["net_j"]), top + 15, 16, f"s{series} full")

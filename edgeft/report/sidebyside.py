@@ -64,7 +64,8 @@ def speed_ratio(first: Document, other: Document, variant: str) -> Ratio | None:
 
 
 def energy_ratio(first: Document, other: Document, variant: str) -> float | str | None:
-    """Joules in `other` over those in `first`; why not when meters cover other things; None when one has none."""
+    """Joules in `other` over those in `first`; why not when meters cover other things or one was modelled; None when
+    one has none."""
     if variant not in first["variants"] or variant not in other["variants"]:
         return None
     a, b = (document["variants"][variant]["energy"] for document in (first, other))
@@ -72,6 +73,8 @@ def energy_ratio(first: Document, other: Document, variant: str) -> float | str 
         return None
     if (a["coverage"], a["status"]) != (b["coverage"], b["status"]):
         return f"{b['status']}, {b['coverage']} instead of {a['status']}, {a['coverage']}"
+    if a["status"] != "measured":
+        return f"{a['status']}, not measured"
     return float(b["gross_j"] / a["gross_j"])
 
 

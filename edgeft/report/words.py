@@ -93,6 +93,13 @@ def energy(entry: Mapping[str, Any]) -> str:
     return f"{millijoules(entry['gross_j'])} ({entry['status']}, {entry['coverage']})"
 
 
+def joules_cell(entry: Mapping[str, Any]) -> str:
+    """Millijoules of a table's cell; what was modelled says so."""
+    if "gross_j" not in entry:
+        return ABSENT
+    return f"{1000 * entry['gross_j']:.3g}" + (" (modelled)" if entry["status"] == "modelled" else "")
+
+
 def millijoules(value: float) -> str:
     return f"{1000 * value:.3g} mJ"
 
@@ -106,11 +113,12 @@ def energy_pairs(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """("energy", how it was measured or why not), then (variant, its joules): gross first, net second."""
     entries = {name: variant["energy"] for name, variant in document["variants"].items()}
     measured = {name: entry for name, entry in entries.items() if "gross_j" in entry}
-    missing = {entry.get("reason", "") for entry in entries.values() if entry["status"] == "not_measured"}
+    missing = {entry.get("reason", "") for entry in entries.values() if entry["status"] != "measured"}
     about = [f"not measured: {reason}" for reason in sorted(missing)]
     if measured:
         first = next(iter(measured.values()))
-        about.insert(0, f"{first['status']} with {first['source']}, covers {first['coverage']}{_idle(first)}")
+        how = "with" if first["status"] == "measured" else "as"
+        about.insert(0, f"{first['status']} {how} {first['source']}, covers {first['coverage']}{_idle(first)}")
     lines = [(name, _joules(name, entry, document)) for name, entry in measured.items()]
     return [("energy", "; ".join(about)), *lines] if about else []
 
@@ -123,6 +131,9 @@ def _idle(entry: Mapping[str, Any]) -> str:
 
 def _joules(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     text = f"{millijoules(entry['gross_j'])} an example"
+    if entry["status"] == "modelled":
+        low, high = entry["gross_range_j"]
+        return f"{text} ({millijoules(low)} to {millijoules(high)}), modelled, not measured"
     if "net_j" in entry:
         text += f", {millijoules(entry['net_j'])} net of idle"
     if "mean_w" in entry:

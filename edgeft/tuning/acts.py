@@ -17,13 +17,19 @@ from edgeft.data.dataset import Dataset
 from edgeft.data.splits_record import write_splits
 from edgeft.errors import UsageError
 from edgeft.quant import engine, store
+from edgeft.quant.calibration import calibrate_on
+from edgeft.quant.choice import CHECKED, Wish, automatic
 from edgeft.quant.engine import QuantModel
+from edgeft.quant.feed import draw
+from edgeft.quant.held import held, score_of
+from edgeft.quant.raising import refuse_raise
 from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
 from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
 from edgeft.tuning.batches import Collate
+from edgeft.tuning.features import Features
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, prove_unchanged, say_table
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
@@ -43,6 +49,13 @@ def refuse_unbuilt(search: int, freeze_kind: str) -> None:
         raise UsageError("--search is not built yet", "leave it out")
     if freeze_kind == "lora" or "," in freeze_kind:
         raise UsageError(f"--freeze {freeze_kind} is not built yet", "use backbone, none, last:N, embeddings, regex:P")
+
+
+def refuse_idle(wish: Wish, scheme: Scheme | None) -> None:
+    if wish and scheme is None:
+        raise UsageError("--keep-float has no meaning without quantization", "leave it out, or choose a --scheme")
+    if wish.wide and scheme is not None:
+        refuse_raise(scheme)
 
 
 def refuse_untrained(epochs: float, fresh: Sequence[str]) -> None:
@@ -171,17 +184,41 @@ def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge
     return ()
 
 
-def calibrate(job: Job, model: nn.Module, scheme: Scheme, encoder: Encoder, judge: Judge, n: int) -> QuantModel:
-    """The quantized graph with calibrated ranges, saved as "calibrated" and scored as `ptq`."""
+def check_wish(job: Job, model: nn.Module, scheme: Scheme | None, encoder: Encoder, wish: Wish) -> None:
+    """Capture the model before anything is trained, to find layers that --keep-float names and the model lacks."""
+    if not wish.patterns or scheme is None or job.state.done("float") is not None:
+        return
+    try:
+        qat.built(model, scheme, encoder, job.dataset.splits["train"], wish)
+    except UsageError:
+        job.state.forget()
+        raise
+
+
+def calibrate(
+    job: Job, model: nn.Module, scheme: Scheme, encoder: Encoder, judge: Judge, n: int, method: str, wish: Wish
+) -> QuantModel:
+    """The quantized graph with calibrated ranges and chosen layers in float, saved as "calibrated" and scored as `ptq`.
+
+    n, method  how many training examples ranges are set on, and how
+    """
     folder, train = job.folder / "quantized", job.dataset.splits["train"]
     if job.state.done("ptq") is not None:
         quantized = engine.build(model, encoder.inputs, qat.example(encoder, train, job.device), scheme)
         store.load_state(quantized, folder, "calibrated")
         return quantized.to(job.device)
     with job.timed("calibrate"):
-        quantized, calibration = qat.calibrated_model(model, scheme, encoder, train, n, job.seed)
+        quantized, calibration = qat.calibrated_model(model, scheme, encoder, train, n, job.seed, method, wish)
+        record: dict[str, Any] = {}
+        if wish.limit is not None:
+            tried = held(encoder, job.dataset.splits["validation"], CHECKED, job.seed, job.device)
+            found = automatic(quantized, wish, tried, score_of(job.task, job.dataset.labels))
+            record["auto"] = dict(found.record)
+            wish.grant(quantized, found.reasons)
+            calibrate_on(quantized, encoder, draw(train, n, [job.seed, 1]), method)
         qat.save_calibrated(quantized, calibration, folder)
-    job.state.finish("ptq", {"scores": judge.record(quantized, "ptq"), "wall_s": job.wall_s["calibrate"]})
+    record |= {"scores": judge.record(quantized, "ptq"), "wall_s": job.wall_s["calibrate"]}
+    job.state.finish("ptq", record)
     return quantized
 
 
@@ -194,6 +231,8 @@ def quantized_phase(
     judge: Judge,
     collate: Collate,
     weights: str,
+    learn_ranges: float,
+    feature_share: float,
 ) -> None:
     """Train the quantized graph against the float model; keep whichever of calibrated and trained is better."""
     if job.state.done("quantized") is not None:
@@ -208,10 +247,11 @@ def quantized_phase(
     balance = class_weights(weights, train, len(job.dataset.labels))
     frozen = {name: p.data for name, p in quantized.named_parameters() if not p.requires_grad}
     hashes = hash_tensors(frozen)
+    features = Features(teacher, quantized, feature_share) if feature_share else None
     with job.timed("quantized"):
         trained = qat.train_quantized(
-            quantized, recipe, distillation(teacher, balance), judge, train, collate,
-            folder=job.folder, seed=job.seed, device=job.device,
+            quantized, recipe, distillation(teacher, balance, features), judge, train, collate,
+            folder=job.folder, seed=job.seed, device=job.device, learn_ranges=learn_ranges,
         )  # fmt: skip
     prove_unchanged(hashes, hash_tensors({name: p.data for name, p in quantized.named_parameters() if name in frozen}))
     kept = _better(judge.metric, trained.best_value, before["validation"]["value"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +11,7 @@ from typing import Any
 
 import edgeft
 from edgeft import files
+from edgeft.quant.store import chosen_layers
 from edgeft.runfolder import DOCUMENT, SCHEMA, Run
 from edgeft.tuning.curves import draw_curves
 from edgeft.tuning.job import Job, data_folder
@@ -61,6 +63,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         },
         "freeze": job.settings["freeze"],
         "frozen": floating["frozen"],
+        **_quantization(job),
         "scheme": target.scheme_name,
         "profile": target.profile,
         "scores": _scores(job),
@@ -70,6 +73,18 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         "wall_s": _wall_s(job),
         "state": "complete",
     }
+
+
+def _quantization(job: Job) -> dict[str, Any]:
+    """On which samples and how ranges were set, and which layers stay float by choice; nothing after plain tuning."""
+    ptq, folder = job.state.done("ptq"), job.folder / "quantized"
+    if ptq is None:
+        return {}
+    calibration = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))
+    automatic = {"auto": ptq["auto"]} if "auto" in ptq else {}
+    chosen = chosen_layers(folder)
+    layers = {"layers": chosen.kept, **({"raised": chosen.raised} if chosen.raised else {})}
+    return {"calibration": calibration, "keep_float": {**layers, **automatic}}
 
 
 def _scores(job: Job) -> dict[str, Any]:

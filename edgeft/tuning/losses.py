@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeft.data.dataset import Example
+from edgeft.tuning.features import Features
 from edgeft.tuning.score import logits_of
 from edgeft.tuning.trainer import Loss
 
@@ -28,8 +29,9 @@ def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0) -> Loss
     return loss
 
 
-def distillation(teacher: nn.Module, weights: Tensor | None = None) -> Loss:
-    """KL(teacher || student) at temperature 1 (arXiv 1503.02531) plus LABEL_SHARE of the labels' cross-entropy.
+def distillation(teacher: nn.Module, weights: Tensor | None = None, features: Features | None = None) -> Loss:
+    """KL(teacher || student) at temperature 1 (arXiv 1503.02531) plus LABEL_SHARE of the labels' cross-entropy, plus
+    the distance of what the two heads read when `features` are given.
 
     The teacher runs in eval mode, without gradients, on the very tensors the student sees.
     """
@@ -41,7 +43,8 @@ def distillation(teacher: nn.Module, weights: Tensor | None = None) -> Loss:
             wanted = F.log_softmax(logits_of(teacher(**inputs)).float(), dim=-1)
         given = F.log_softmax(logits, dim=-1)
         divergence = F.kl_div(given, wanted, log_target=True, reduction="batchmean")
-        return divergence + LABEL_SHARE * of_labels(logits, labels, inputs)
+        found = divergence + LABEL_SHARE * of_labels(logits, labels, inputs)
+        return found if features is None else found + features.share * features.distance()
 
     return loss
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
+from edgeft.quant.feed import encoded
 from edgeft.tasks.task import Encoder
-from edgeft.tuning.batches import encoded
 
 # L2 penalties tried, in units of the mean cross-entropy over standardised features.
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)

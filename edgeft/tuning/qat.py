@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from torch import Tensor, nn
 
-from edgeft import console, files
+from edgeft import files
 from edgeft.data.dataset import Example
 from edgeft.errors import ModelError
 from edgeft.quant import engine, store
+from edgeft.quant.calibration import METHOD, calibrate_on
+from edgeft.quant.choice import NO_WISH, Wish, named
 from edgeft.quant.engine import QuantModel
+from edgeft.quant.feed import draw, encoded
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder
-from edgeft.tuning.batches import Collate, encoded
+from edgeft.tuning.batches import Collate
 from edgeft.tuning.checkpoints import saving
 from edgeft.tuning.score import Judge
 from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
 
 PHASE = "quantized"
 # quantization.md section 7: weights 1e-5 .. 2e-5, scales slower and without decay.
-_LR_WEIGHTS = 2e-5
+LR_WEIGHTS = 2e-5
 _LR_SCALES = 1e-5
-_BATCH = 32
+# quantization.md section 7: ranges are frozen after the first third.
+LEARN_RANGES = 0.33
+_ADVICE = "try a lower --qat-lr or --learn-ranges 0, or keep the calibrated model with --qat-epochs 0"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Which training examples the ranges were set on."""
+    """Which training examples the ranges were set on, and how ("minmax", "percentile" or "mse")."""
 
     ids: tuple[str, ...]
+    method: str = METHOD
 
     @property
     def record(self) -> dict[str, Any]:
-        return {"n": len(self.ids), "ids": list(self.ids), "sha256": files.sha256_text("\n".join(self.ids))}
+        sha256 = files.sha256_text("\n".join(self.ids))
+        return {"method": self.method, "n": len(self.ids), "ids": list(self.ids), "sha256": sha256}
 
 
 def calibrated_model(
@@ -50,17 +56,32 @@ def calibrated_model(
     examples: Sequence[Example],
     n: int,
     seed: int,
-    method: str = "percentile",
+    method: str = METHOD,
+    wish: Wish = NO_WISH,
 ) -> tuple[QuantModel, Calibration]:
-    """The quantized graph of `model` with ranges from `n` seeded training examples (all of them when fewer)."""
-    chosen = np.random.default_rng([seed, 1]).permutation(len(examples))[:n]
-    samples = [examples[index] for index in chosen]
+    """The quantized graph of `model` with ranges from `n` seeded training examples (all of them when fewer).
+
+    wish   layers that stay float, as far as it names them; for an automatic choice ranges are set apart
+    """
+    samples = draw(examples, n, [seed, 1])
+    quantized = built(model, scheme, encoder, samples, wish)
+    calibrate_on(quantized, encoder, samples, method, apart=wish.limit is not None)
+    return quantized, Calibration(tuple(example.id for example in samples), method)
+
+
+def built(model: nn.Module, scheme: Scheme, encoder: Encoder, samples: Sequence[Example], wish: Wish) -> QuantModel:
+    """The quantized graph before calibration, changed as `wish` says of the layers it names.
+
+    Raises UsageError for a pattern that no layer answers to, ModelError when nothing is left to quantize.
+    """
     device = next(model.parameters()).device
     quantized = engine.build(model, encoder.inputs, example(encoder, samples, device), scheme)
+    wish.grant(quantized, named(quantized, wish))
     if not any(True for _ in quantized.quantizers()):
-        raise ModelError("no operator of this model can be quantized", "tune it with --scheme none")
-    engine.calibrate(quantized, _batches(encoder, samples, device), method)
-    return quantized, Calibration(tuple(example.id for example in samples))
+        raise ModelError(
+            "no operator of this model can be quantized", "tune it with --scheme none, or with fewer --keep-float"
+        )
+    return quantized
 
 
 def example(encoder: Encoder, examples: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
@@ -69,22 +90,15 @@ def example(encoder: Encoder, examples: Sequence[Example], device: torch.device)
     return next(encoded(encoder, pair, len(pair), device))[1]
 
 
-def _batches(encoder: Encoder, examples: Sequence[Example], device: torch.device) -> Iterator[dict[str, Tensor]]:
-    with console.bar("calibrating", len(examples), "samples") as bar:
-        for chosen, tensors in encoded(encoder, examples, _BATCH, device):
-            yield tensors
-            bar.advance(len(chosen))
-
-
 class _Bounds(transformers.TrainerCallback):
     """Keeps scales within their bounds after every step, and stops training them after a share of the steps."""
 
-    def __init__(self, model: QuantModel, train_ranges: float) -> None:
-        self._model, self._train_ranges = model, train_ranges
+    def __init__(self, model: QuantModel, learn_ranges: float) -> None:
+        self._model, self._learn_ranges = model, learn_ranges
         self._frozen = False
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if not self._frozen and state.global_step >= self._train_ranges * state.max_steps:
+        if not self._frozen and state.global_step >= self._learn_ranges * state.max_steps:
             self._model.freeze_ranges()
             self._frozen = True
 
@@ -103,19 +117,20 @@ def train_quantized(
     folder: Path,
     seed: int,
     device: torch.device,
-    train_ranges: float = 1 / 3,
+    learn_ranges: float = LEARN_RANGES,
 ) -> Trained:
     """Train `quantized` in place against `loss`; it is left with the weights of its best epoch.
 
     recipe        precision is fp32 here whatever was asked for: fake-quantization in half precision rounds twice
-    train_ranges  share of the steps after which the scales stand still
+    learn_ranges  share of the steps in which scales learn (LSQ); after it, or from the start with 0, they stand still
     """
     quantized.to(device)
     quantized.set_mode("train")
     optimizer = _optimizer(quantized, recipe)
     return train_phase(
         PHASE, quantized, replace(recipe, precision="fp32"), loss, judge, examples, collate, folder=folder,
-        seed=seed, device=device, optimizer=optimizer, callbacks=[_Bounds(quantized, train_ranges)],
+        seed=seed, device=device, optimizer=optimizer, callbacks=[_Bounds(quantized, learn_ranges)],
+        advice=_ADVICE,
     )  # fmt: skip
 
 
@@ -129,8 +144,8 @@ def _optimizer(quantized: QuantModel, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr)
 
 
-def qat_recipe(epochs: float, batch_size: int, workers: int, report_to: str) -> Recipe:
-    return Recipe(epochs, batch_size, _LR_WEIGHTS, "linear", 0.05, 0.01, "fp32", 0, workers, report_to)
+def qat_recipe(epochs: float, batch_size: int, workers: int, report_to: str, lr: float = LR_WEIGHTS) -> Recipe:
+    return Recipe(epochs, batch_size, lr, "linear", 0.05, 0.01, "fp32", 0, workers, report_to)
 
 
 def save_calibrated(quantized: QuantModel, calibration: Calibration, folder: Path) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from edgeft import console
 from edgeft.data.read import read_dataset
+from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
 from edgeft.tuning import acts, defaults
@@ -38,7 +39,9 @@ def tune(spec: TuneSpec) -> Run | None:
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
-    qat = qat_recipe(spec.qat_epochs, batch_size, workers, tracker)
+    qat = qat_recipe(spec.qat_epochs, batch_size, workers, tracker, spec.qat_lr)
+    wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
+    acts.refuse_idle(wish, target.scheme)
 
     def float_recipe(model: nn.Module) -> Recipe:
         return Recipe(
@@ -66,14 +69,20 @@ def tune(spec: TuneSpec) -> Run | None:
 
     model, processor = acts.load_original(job, spec.model, spec.freeze)
     judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+    acts.check_wish(job, model, target.scheme, encoder, wish)
     acts.score_original(job, judge, model)
     collate, loss = acts.training_side(
         job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content)
     )
     model = acts.float_phase(job, model, processor, float_recipe(model), loss, judge, collate, spec.freeze)
     if target.scheme is not None:
-        quantized = acts.calibrate(job, model, target.scheme, encoder, judge, spec.calibration_samples)
-        acts.quantized_phase(job, model, quantized, qat, float_precision, judge, collate, spec.class_weights)
+        quantized = acts.calibrate(
+            job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
+        )
+        acts.quantized_phase(
+            job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
+            spec.feature_loss,
+        )  # fmt: skip
     run = finish(job, target)
     for line in score_lines(task.metric, run.document["scores"]):
         console.say(line)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
+from edgeft.quant.feed import encoded
 from edgeft.tasks.task import Encoder, Scores, Task
-from edgeft.tuning.batches import encoded
 
 SCORED = ("validation", "test")
 

@@ -18,14 +18,17 @@ from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArgumen
 from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.errors import ModelError
-from edgeft.tuning.batches import Collate, Order, Samples, text_lengths
+from edgeft.quant.feed import text_lengths
+from edgeft.tuning.batches import Collate, Order, Samples
 from edgeft.tuning.checkpoints import last_complete, mark_complete, saving
 from edgeft.tuning.score import Judge, logits_of
+from edgeft.tuning.trouble import Course, gradient_not_finite, not_finite_in
 from edgeft.tuning.watch import Patience, Watch, exhausted
 
 # (logits, labels, inputs) -> loss
 Loss = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Tensor]
 _LOG_EVERY_STEPS = 10
+_ADVICE = "try a lower --lr, or --precision fp32; check the weights of the model if it is the first step"
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,10 @@ class PhaseTrainer(Trainer):
     loss_is_scaled_for_ga = False
     control: Any
 
-    def __init__(self, *, loss: Loss, judge: Judge, order: Order, **rest: Any) -> None:
+    def __init__(self, *, loss: Loss, judge: Judge, order: Order, advice: str = _ADVICE, **rest: Any) -> None:
         super().__init__(**rest)
-        self._loss, self._judge, self._order = loss, judge, order
+        self._loss, self._judge, self._order, self._advice = loss, judge, order, advice
+        self._course = Course(self.model)
         self.remove_callback(transformers.PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Order:
@@ -85,15 +89,33 @@ class PhaseTrainer(Trainer):
         labels = tensors.pop("labels")
         logits = logits_of(model(**tensors)).float()
         loss = self._loss(logits, labels, tensors)
-        self._notice_nan(loss)
+        self._notice_trouble(loss.item(), logits.shape[-1], tensors)
         return (loss, {"logits": logits}) if return_outputs else loss
 
-    def _notice_nan(self, loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
+    def _notice_trouble(self, loss: float, labels: int, tensors: Mapping[str, Tensor]) -> None:
+        """Raises ModelError, with the layer, when the loss is no number or has left for good."""
+        step = self.state.global_step + 1
+        if not math.isfinite(loss):
+            place = not_finite_in(self.model, tensors)
+            begun = f"; the first numbers that are not finite come from {place}" if place else ""
+            raise ModelError(f"the loss became {loss} at step {step}{begun}", self._advice)
+        if self._course.diverged(loss, labels):
+            name, factor = self._course.most_changed(self.model)
             raise ModelError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1}",
-                "try a lower --lr, or --precision fp32; check the weights of the model if it is the first step",
+                f"training diverged: at step {step} the loss is {loss:.4g}, more than twice that of the first steps "
+                f"and of answers at random; {name} changed most, to {factor:.3g} times its size",
+                self._advice,
             )
+
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        # fp16 gradients overflow now and then: its scaler skips such a step.
+        place = "" if self.args.fp16 else gradient_not_finite(model)
+        if place:
+            raise ModelError(
+                f"a gradient is not finite at step {self.state.global_step + 1}, first that of {place}", self._advice
+            )
+        return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         scores = self._judge.scores(self.model, "validation")
@@ -131,11 +153,14 @@ def train_phase(
     device: torch.device,
     optimizer: torch.optim.Optimizer | None = None,
     callbacks: Sequence[transformers.TrainerCallback] = (),
+    advice: str = _ADVICE,
 ) -> Trained:
     """Train `model` in place and leave it with the weights of its best epoch on validation.
 
     phase       name in metrics.jsonl, on the bar, and of the folder below `folder`/checkpoints
     folder      the run; an unfinished phase there is gone on with from its last complete checkpoint
+    advice      what to type when training fails
+    Raises ModelError that names the layer when the loss or a gradient is not finite, or the loss diverges.
     """
     steps = recipe.steps(len(examples))
     order = Order(len(examples), seed, recipe.batch_size, text_lengths(examples))
@@ -146,7 +171,7 @@ def train_phase(
     trainer = PhaseTrainer(
         model=model, args=arguments, loss=loss, judge=judge, order=order, train_dataset=Samples(examples),
         eval_dataset=Samples(examples), data_collator=collate, callbacks=[watch, *stop, *callbacks],
-        optimizers=(optimizer, None),
+        optimizers=(optimizer, None), advice=advice,
     )  # fmt: skip
     start = last_complete(checkpoints) if checkpoints.is_dir() else None
     if start is not None:

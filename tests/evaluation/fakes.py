@@ -9,6 +9,7 @@ import numpy as np
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Tools
 from edgeft.evaluation.shelf import Shelf
+from edgeft.evaluation.timing import InProcess
 
 
 class FakeClock:
@@ -27,7 +28,7 @@ class FakeClock:
         return Tools(clock=self, sleep=self.sleep, look=look)
 
 
-class FakeModel:
+class FakeModel(InProcess):
     """Takes `seconds(run number)` a query and answers with fixed logits."""
 
     fixed_batch = None

@@ -5,13 +5,13 @@ import io
 
 import numpy as np
 import pytest
-from make_bundle import float_model, make_bundle
 from PIL import Image
 
 from edgeft.data.dataset import Example
 from edgeft.evaluation import run
 from edgeft.evaluation.accuracy import Answers
 from edgeft.evaluation.changed import SHOWN, changed, score_of_right, thumbnail
+from tests.evaluation.make_bundle import float_model, make_bundle
 
 LABELS = ("no", "yes")
 

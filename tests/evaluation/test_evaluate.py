@@ -2,16 +2,17 @@
 
 import json
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
 import pytest
-from make_bundle import LABELS, float_model, int8_model, make_bundle
 
 from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
 from edgeft.evaluation import run
 from edgeft.evaluation.result import Result
 from edgeft.tasks import image_encoder
+from tests.evaluation.make_bundle import LABELS, float_model, int8_model, make_bundle
 
 
 @pytest.fixture
@@ -264,6 +265,19 @@ def test_a_kept_budget_names_the_winner(evaluate):
     assert document["winner"] == "int8"  # the original is over 2 KB
     assert all(line["passed"] for line in document["budget"])
     assert document["budget"][1]["by_variant"]["original"]["passed"] is False
+
+
+def test_a_budget_is_written_as_junit_whether_it_is_kept_or_missed(evaluate, tmp_path):
+    evaluate(budget="size<=2KB", junit=tmp_path / "ci" / "kept.xml")
+    with pytest.raises(BudgetMissed):
+        evaluate(budget="size<=1KB,latency_p50<=10s", junit=tmp_path / "missed.xml")
+    kept, missed = (ElementTree.parse(tmp_path / name).find("testsuite") for name in ("ci/kept.xml", "missed.xml"))
+    assert (kept.get("failures"), missed.get("failures"), missed.get("tests")) == ("0", "1", "2")
+
+
+def test_junit_without_a_budget_is_refused(evaluate, tmp_path):
+    with pytest.raises(UsageError, match="would hold no budget.*add --budget"):
+        evaluate(junit=tmp_path / "x.xml")
 
 
 def test_energy_in_a_budget_without_a_meter_is_refused_before_anything_runs(evaluate, tmp_path):

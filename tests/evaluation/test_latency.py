@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import FakeClock, FakeModel, shelf_of, windows_of
 
 from edgeft.errors import DataError
 from edgeft.evaluation import latency, schedule, stats
 from edgeft.evaluation.presets import PRESETS, Preset
+from tests.evaluation.fakes import FakeClock, FakeModel, shelf_of, windows_of
 
 TINY = Preset("tiny", "tiny", 4, 1.0, 4.0, 40, 40.0, 0.0, 1, (0.9,))
 

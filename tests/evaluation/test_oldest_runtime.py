@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_bundle import make_bundle
 
 from edgeft.evaluation import run
 from edgeft.evaluation.result import Result
+from tests.evaluation.make_bundle import make_bundle
 
 OLD = os.environ.get("EDGEFT_OLD_PYTHON")
 ROOT = Path(__file__).resolve().parents[2]

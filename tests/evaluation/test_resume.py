@@ -2,17 +2,23 @@
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from make_bundle import make_bundle
 
-from edgeft.evaluation import latency, run, stored, unfinished
+from edgeft.evaluation import energy_pass, latency, run, stored, unfinished
 from edgeft.evaluation.accuracy import answer_all
 from edgeft.evaluation.conditions import Snapshot
-from edgeft.evaluation.latency import Block, Pace, Series
+from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.probe import Probe
+from edgeft.evaluation.timing import Pace
 from edgeft.evaluation.unfinished import Unfinished, folder_of
+from tests.evaluation.make_bundle import make_bundle
 
 
 def interrupt(*given, **more):
@@ -36,6 +42,37 @@ def passes(monkeypatch):
     watch(run.passes, "probe", "cold")
     watch(run.passes.timing, "measure", "latency")
     return ran
+
+
+@pytest.fixture
+def ten_watts(monkeypatch):
+    from tests.evaluation.meters.steady_meter import use_steady_meter
+
+    use_steady_meter(monkeypatch.setattr)
+    return "ten-watts"
+
+
+def count(monkeypatch, place, name):
+    """The calls of a function."""
+    real, calls = getattr(place, name), []
+    monkeypatch.setattr(place, name, lambda *given, **more: calls.append(given) or real(*given, **more))
+    return calls
+
+
+def stop_at(monkeypatch, spec, place, name, call):
+    """Interrupt an evaluation at the n-th call of a function."""
+    real, calls = getattr(place, name), []
+
+    def watched(*given, **more):
+        calls.append(given)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return real(*given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, watched)
+        with pytest.raises(KeyboardInterrupt):
+            run.evaluate(spec)
 
 
 def stop_in(monkeypatch, spec, name):
@@ -67,6 +104,90 @@ def test_a_finished_latency_pass_is_taken_block_by_block(spec, monkeypatch, pass
     result = run.evaluate(spec(resume=True))
     assert passes == [] and "latency" in result.document["resumed"]["passes"]
     assert np.array_equal(result.samples()["int8/query_ns"][: len(first)], first)
+
+
+def test_finished_rounds_of_the_latency_pass_are_taken(spec, monkeypatch, tmp_path):
+    # 4 rounds of 2 variants; the sixth block, in the third round, is never finished
+    stop_at(monkeypatch, spec(), latency, "_block", 6)
+    with np.load(folder_of(tmp_path / "result") / "latency-001.npz") as kept:
+        second = kept["int8/0/queries_ns"]
+    assert not (folder_of(tmp_path / "result") / "latency-002.npz").exists()
+    again = count(monkeypatch, latency, "_block")
+    result = run.evaluate(spec(resume=True))
+    assert len(again) == 4 and "latency, 2 rounds" in result.document["resumed"]["passes"]
+    for name in ("original", "int8"):
+        blocks = result.document["variants"][name]["latency"]["blocks"]
+        assert [block.get("sitting", 0) for block in blocks] == [0, 0, 1, 1]
+        assert [block["t_start"] for block in blocks] == sorted(block["t_start"] for block in blocks)
+    orders = [block["order"] for one in result.document["variants"].values() for block in one["latency"]["blocks"]]
+    assert sorted(orders) == list(range(8))
+    samples = result.samples()
+    order = result.document["variants"]["int8"]["latency"]["blocks"][1]["order"]
+    assert np.array_equal(samples["int8/query_ns"][samples["int8/query_block"] == order], second)
+
+
+def test_both_sittings_see_the_same_examples(spec, monkeypatch):
+    whole = run.evaluate(spec(scenario="offline"))
+    stop_at(monkeypatch, spec(scenario="offline"), latency, "_block", 4)
+    assert (
+        run.evaluate(spec(scenario="offline", resume=True)).document["variants"]["int8"]["latency"]["batch"]
+        == (whole.document["variants"]["int8"]["latency"]["batch"])
+    )
+
+
+def test_finished_rounds_of_the_energy_pass_are_taken(spec, monkeypatch, ten_watts):
+    stop_at(monkeypatch, spec(meter=ten_watts), energy_pass, "_block", 6)
+    again = count(monkeypatch, energy_pass, "_block")
+    document = run.evaluate(spec(meter=ten_watts, resume=True)).document
+    assert len(again) == 4 and "energy, 2 of 4 rounds" in document["resumed"]["passes"]
+    for variant in document["variants"].values():
+        found = variant["energy"]
+        assert len(found["blocks"]) == 4 and found["mean_w"] == pytest.approx(10.0, rel=0.3)
+        assert "reason" not in found and set(found["idle"]) >= {"before_w", "between_w", "after_w"}
+        times = [block["t_start"] for block in found["blocks"]]
+        assert times == sorted(times)
+    assert document["comparisons"]["int8"]["energy"]["blocks"] == 4
+    assert "meter" not in {flag["code"] for flag in document["validity"]["flags"]}
+
+
+def test_an_energy_pass_that_lacks_only_its_last_idle_baseline(spec, monkeypatch, ten_watts):
+    stop_at(monkeypatch, spec(meter=ten_watts), energy_pass, "_idle", 2)
+    again = count(monkeypatch, energy_pass, "_block")
+    document = run.evaluate(spec(meter=ten_watts, resume=True)).document
+    assert again == [] and set(document["variants"]["int8"]["energy"]["idle"]) == {"before_w", "after_w", "error_w"}
+
+
+def test_energy_of_another_meter_is_measured_again(spec, monkeypatch, ten_watts, capsys):
+    stop_at(monkeypatch, spec(meter=ten_watts), energy_pass, "_block", 6)
+    steady_meter = sys.modules["steady_meter"]
+    monkeypatch.setattr(steady_meter.TenWatts, "coverage", "wall")
+    again = count(monkeypatch, energy_pass, "_block")
+    document = run.evaluate(spec(meter=ten_watts, resume=True)).document
+    assert len(again) == 8 and "measured with another meter" in capsys.readouterr().err
+    assert {variant["energy"]["coverage"] for variant in document["variants"].values()} == {"wall"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize(
+    ("place", "taken"),
+    [
+        ("cold-start", []),
+        ("accuracy", ["cold-start"]),
+        ("latency", ["cold-start", "accuracy-original", "accuracy-int8", "latency, 2 rounds"]),
+        ("energy", ["cold-start", "accuracy-original", "accuracy-int8", "latency", "energy, 2 of 4 rounds"]),
+        ("writing", ["cold-start", "accuracy-original", "accuracy-int8", "latency", "energy"]),
+    ],
+)
+def test_killed_in_any_pass_it_goes_on(spec, bundle_path, tmp_path, ten_watts, place, taken):
+    command = [sys.executable, "-m", "tests.evaluation.killed", place, str(bundle_path), str(tmp_path / "result")]
+    root = str(Path(unfinished.__file__).parents[2])
+    killed = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONPATH": root})
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (tmp_path / "result").exists()
+    document = run.evaluate(spec(meter=ten_watts, resume=True)).document
+    assert document.get("resumed", {}).get("passes", []) == taken
+    assert all(len(variant["energy"]["blocks"]) == 4 for variant in document["variants"].values())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result"]
 
 
 def test_without_resume_everything_is_measured_again(spec, monkeypatch, passes, capsys):
@@ -110,7 +231,7 @@ def test_a_damaged_pass_is_measured_again(spec, monkeypatch, passes, tmp_path, c
     document = run.evaluate(spec(resume=True)).document
     assert passes == ["cold", "cold", "latency"]
     assert document["resumed"]["passes"] == ["accuracy-original", "accuracy-int8"]
-    assert "this pass is measured again" in capsys.readouterr().err
+    assert "this is measured again" in capsys.readouterr().err
 
 
 def test_nothing_to_go_on_from_is_said(spec, capsys):
@@ -120,10 +241,9 @@ def test_nothing_to_go_on_from_is_said(spec, capsys):
 
 def test_a_variant_finished_alone_is_kept_though_the_next_was_interrupted(tmp_path):
     # One model at a time, as on a board of little memory: the first is finished, the second stops.
-    from fakes import FakeClock, FakeModel, shelf_of
-
     from edgeft.data.dataset import Example
     from edgeft.evaluation.samples import Samples
+    from tests.evaluation.fakes import FakeClock, FakeModel, shelf_of
 
     samples = Samples([Example(str(i), "x", 0) for i in range(3)],
                       lambda contents: {"pixel_values": np.zeros((1, 1, 1, 1), np.float32)})  # fmt: skip

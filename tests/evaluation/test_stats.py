@@ -140,3 +140,47 @@ def test_a_model_worse_by_the_margin_rarely_passes(n, changed):
     counts = rng.multinomial(n, [worse, better, 1 - worse - better], size=4000)
     passed = [stats.paired_difference(int(b), int(c), n).low > -0.01 for b, c, _ in counts]
     assert np.mean(passed) <= 0.04
+
+
+def paired_coverage(interval, n, worse, better, trials=6000, seed=3):
+    """Share of simulated evaluations whose interval holds the true difference `better - worse`."""
+    counts = np.random.default_rng(seed).multinomial(n, [worse, better, 1 - worse - better], size=trials)
+    held = [interval(int(b), int(c), n) for b, c, _ in counts]
+    return np.mean([low <= better - worse <= high for low, high in held])
+
+
+def agresti_min(b, c, n):
+    found = stats.paired_difference(b, c, n)
+    return found.low, found.high
+
+
+def wald(b, c, n):
+    half = stats.Z_975 * math.sqrt(b + c - (b - c) ** 2 / n) / n
+    return (c - b) / n - half, (c - b) / n + half
+
+
+@pytest.mark.parametrize(
+    "n,worse,better", [(300, 0.01, 0.01), (300, 0.02, 0.01), (1000, 0.02, 0.02), (5000, 0.03, 0.02)]
+)
+def test_the_paired_interval_covers_the_truth(n, worse, better):
+    # design: 95 to 97 %, more where few answers change
+    assert 0.943 <= paired_coverage(agresti_min, n, worse, better) <= 0.995
+
+
+def test_the_simulation_tells_a_poor_interval():
+    # Wald's, at n = 300 with a real loss of a point, misses too often (design: 92.6 %)
+    assert paired_coverage(wald, 300, 0.02, 0.01) < 0.94
+
+
+def test_so_many_samples_show_equality_four_times_in_five():
+    n = stats.samples_needed(0.02, 0.01)  # 1,570
+    counts = np.random.default_rng(2).multinomial(n, [0.01, 0.01, 0.98], size=4000)
+    passed = [stats.paired_difference(int(b), int(c), n).low > -0.01 for b, c, _ in counts]
+    assert np.mean(passed) == pytest.approx(0.80, abs=0.03)
+
+
+def test_false_alarms_of_mcnemar_keep_to_their_share():
+    # equal models, 40 discordant samples: at most 5 % of exact p values lie below 0.05
+    b = np.random.default_rng(4).binomial(40, 0.5, size=4000)
+    alarms = np.mean([stats.mcnemar(int(k), 40 - int(k)) < 0.05 for k in b])
+    assert 0.02 < alarms <= 0.05

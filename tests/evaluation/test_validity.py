@@ -77,6 +77,10 @@ def test_conditions_before_the_run():
     found = codes(validity.before_flags(start, 4, Settings(), STANDARD))
     assert found == {"load": "warning", "governor": "note", "battery": "warning"}
     assert codes(validity.before_flags(Snapshot(load_1min=0.7), 4, Settings(), STANDARD)) == {}
+    short = Snapshot(available_bytes=150_000_000)
+    (found,) = validity.before_flags(short, 4, Settings(), STANDARD, 80_000_000)
+    assert found["code"] == "memory" and "150 MB of memory are free" in found["evidence"]
+    assert codes(validity.before_flags(short, 4, Settings(), STANDARD, 70_000_000)) == {}
     assert "graph_level" in codes(validity.before_flags(Snapshot(), 4, Settings(graph_level="basic"), STANDARD))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from edgeft import files
 from edgeft.data.dataset import Dataset, Example
 from edgeft.data.splits_record import write_splits
 from edgeft.quant import engine, store
+from edgeft.quant.calibration import calibrate_on
+from edgeft.quant.choice import Wish, named
 from edgeft.scheme import SCHEMES
 from edgeft.tasks import TASKS
 
@@ -98,40 +101,58 @@ def make_run(
     trained: bool = True,
     answers: bool = False,
     model: nn.Module | None = None,
+    kept: Sequence[str] = (),
+    own_labels: bool = False,
 ) -> Path:
-    """A finished run in `folder`/run over data in `folder`/data; kind is "text" or "image"."""
+    """A finished run in `folder`/run over data in `folder`/data; kind is "text" or "image".
+
+    kept        patterns of the layers that the quantized models compute in float
+    own_labels  every example is labelled with what the model answers, so that it is right about all of them
+    """
     rng = np.random.default_rng(0)
     run, data = folder / "run", folder / "data"
     run.mkdir(parents=True)
     contents: list[Any] = _texts(60 + n_test, rng) if kind == "text" else _images(60 + n_test, data / "all", rng)
     examples = [Example(f"{i:04d}", content, i % len(LABELS)) for i, content in enumerate(contents)]
+    model = model or (text_model() if kind == "text" else image_model())
+    preprocessing = _TEXT if kind == "text" else _IMAGE
+    task = TASKS.load(f"{kind}-classification")
+    if kind == "text":
+        _tokenizer(run / "tokenizer.json")
+    if own_labels:
+        examples = _labelled(model, task.encoder(preprocessing, run), examples)
     splits = {"train": tuple(examples[:40]), "validation": tuple(examples[40:60]), "test": tuple(examples[60:])}
     dataset = Dataset(kind, LABELS, splits, str(data), "f" * 64, "made by a test")
     write_splits(run / "splits.jsonl", dataset)
-    if kind == "text":
-        _tokenizer(run / "tokenizer.json")
-    model = model or (text_model() if kind == "text" else image_model())
     model.save_pretrained(run / "float")
     if answers:
         model.save_pretrained(run / "original")
-    preprocessing = _TEXT if kind == "text" else _IMAGE
-    task = TASKS.load(f"{kind}-classification")
     if scheme != "none":
-        _quantize(run, model, task.encoder(preprocessing, run), splits["train"], scheme, trained)
+        _quantize(run, model, task.encoder(preprocessing, run), splits["train"], scheme, trained, kept)
     files.write_json(run / "tuned.json", _document(run, task, preprocessing, data, scheme, profile, answers))
     return run
 
 
-def _quantize(run: Path, model: nn.Module, encoder: Any, examples: Any, scheme: str, trained: bool) -> None:
-    encoded = [encoder([e.content for e in examples[i : i + 10]]) for i in range(0, len(examples), 10)]
-    batches = [{name: torch.from_numpy(content) for name, content in batch.items()} for batch in encoded]
-    built = engine.build(model, encoder.inputs, {k: v[:2] for k, v in batches[0].items()}, SCHEMES.load(scheme))
-    engine.calibrate(built, batches)
+def _labelled(model: nn.Module, encoder: Any, examples: list[Example]) -> list[Example]:
+    batch = encoder([example.content for example in examples])
+    with torch.no_grad():
+        answers = model(**{name: torch.from_numpy(content) for name, content in batch.items()}).logits.argmax(1)
+    return [Example(e.id, e.content, int(answer)) for e, answer in zip(examples, answers, strict=True)]
+
+
+def _quantize(
+    run: Path, model: nn.Module, encoder: Any, examples: Any, scheme: str, trained: bool, kept: Sequence[str]
+) -> None:
+    pair = {name: torch.from_numpy(content) for name, content in encoder([e.content for e in examples[:2]]).items()}
+    built = engine.build(model, encoder.inputs, pair, SCHEMES.load(scheme))
+    wish = Wish(tuple(kept))
+    wish.grant(built, named(built, wish))
+    calibrate_on(built, encoder, examples, "minmax")
     store.save_state(built, run / "quantized", "calibrated")
     if trained:
         store.save_state(built, run / "quantized", "trained")
     ids = [example.id for example in examples]
-    record = {"n": len(ids), "ids": ids, "sha256": files.sha256_text("\n".join(ids))}
+    record = {"method": "minmax", "n": len(ids), "ids": ids, "sha256": files.sha256_text("\n".join(ids))}
     (run / "quantized" / "calibration.json").write_text(json.dumps(record))
 
 

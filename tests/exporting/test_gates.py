@@ -15,6 +15,9 @@ from edgeft.exporting.gates.form import Biases, Contracts, DataInside, Inference
 from edgeft.exporting.gates.inside import FiniteInside
 from edgeft.exporting.gates.running import Batches, Finite, Repeats, Shapes
 from edgeft.exporting.gates.size import Size
+from edgeft.exporting.passes.biases import QuantizeBiases
+from edgeft.exporting.passes.fold_weights import FoldWeights
+from edgeft.exporting.passes.linear import LinearKernels
 from edgeft.scheme import U8S8
 from edgeft.tasks.task import TensorSpec
 from tests.exporting import graphs
@@ -142,7 +145,22 @@ def test_foreign_bias_scale_on_a_gemm_is_caught(good, tmp_path):
     bias.replace_input_with(1, graph.initializer(good, "foreign", graph.array(bias.inputs[1]) * np.float32(1.5)))
     outcome = Biases().run(graphs.artifact(good, tmp_path))
     assert not outcome.passed
-    assert outcome.line() == "0 of 1 biases are int32 with scale s_x * s_w: Gemm product"
+    assert outcome.line() == (
+        "0 of 1 biases are multiples of s_x * s_w that fit int32, 1 of them stored as such: Gemm product"
+    )
+
+
+def test_float_bias_of_a_kernel_lies_on_the_accumulators_grid(tmp_path):
+    # s_x * s_w = 0.5 * (0.25, 0.5, 1): the biases 1, -2, 3 are 8, -8, 6 steps; 1.06 is 8.48 of them.
+    model = graphs.linear(op="MatMul")
+    for step in (FoldWeights(), QuantizeBiases(), LinearKernels()):
+        step.apply(model)
+    kernel = graph.nodes(model, graph.LINEAR_KERNEL)[0]
+    assert graph.array(kernel.inputs[6]).tolist() == [1, -2, 3]
+    assert Biases().run(graphs.artifact(model, tmp_path, expected=np.zeros((40, 3), np.float32))).passed
+    kernel.replace_input_with(6, graph.initializer(model, "off", np.array([1.06, -2, 3], np.float32)))
+    outcome = Biases().run(graphs.artifact(model, tmp_path, expected=np.zeros((40, 3), np.float32)))
+    assert not outcome.passed and outcome.places == ("MatMulIntegerToFloat node_product",)
 
 
 def test_bias_scale_may_differ_by_a_millionth_only(good, tmp_path):

@@ -13,6 +13,7 @@ from edgeft.exporting.passes.dtype import StoreActivationsAs
 from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
+from edgeft.exporting.passes.linear import LinearKernels
 from edgeft.exporting.passes.merge import MergeConstants
 from edgeft.exporting.passes.moves import MoveIntegers
 from edgeft.exporting.passes.pooling import PoolGlobally
@@ -278,6 +279,24 @@ def test_positive_factor_moves_into_the_scale(tmp_path):
     assert np.array_equal(graphs.run(model, tmp_path, x=X[:, :3]), before)
 
 
+def test_positive_factor_behind_a_product_moves_into_the_scale_of_its_data(tmp_path):
+    nodes = [
+        *graphs.pair("x", "x_dq", "x_scale", "x_zero"),
+        *graphs.pair("y", "y_dq", "x_scale", "x_zero"),
+        helper.make_node("MatMul", ["x_dq", "y_dq"], ["scores"], "product"),
+        helper.make_node("Mul", ["scores", "c"], ["logits"], "multiply"),
+    ]
+    more = {"c": np.float32(0.25), "y": np.arange(9, dtype=np.float32).reshape(3, 3)}
+    model = graphs.model(nodes, {**_grids(), **more}, x=("batch", 3))
+    before = graphs.run(model, tmp_path, x=X[:, :3])
+    assert Rescale().broken(model) == ["Mul multiply"]
+    assert Rescale().apply(model) == 1 and Rescale().broken(model) == []
+    assert "Mul" not in graphs.types(model)
+    # 0.5 / 4: a power of two, so that nothing rounds
+    assert sorted(float(graph.grid(n).scale) for n in graph.nodes(model, "DequantizeLinear")) == [0.125, 0.5]
+    assert np.array_equal(graphs.run(model, tmp_path, x=X[:, :3]), before)
+
+
 def test_negative_factor_stays():
     nodes = [
         *graphs.pair("x", "x_dq", "x_scale", "x_zero"),
@@ -302,6 +321,21 @@ def test_linear_layer_on_three_axes_becomes_gemm(tmp_path):
     assert np.array_equal(graphs.run(model, tmp_path, x=x), before)
     kernels = graphs.artifact(model, tmp_path, expected=np.zeros((40, 3), np.float32)).optimized_model
     assert "QGemm" in [node.op_type for node in kernels.graph]
+
+
+def test_linear_layer_becomes_the_kernel_that_adds_its_bias(tmp_path):
+    model = _after_folding(op="MatMul")
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    before = graphs.run(model, tmp_path, x=x)
+    assert LinearKernels().broken(model) == ["MatMul product"]
+    QuantizeBiases().apply(model)
+    assert LinearKernels().apply(model) == 1 and LinearKernels().broken(model) == []
+    assert graphs.types(model) == ["QuantizeLinear", "MatMulIntegerToFloat"]
+    # Scales and biases are powers of two and their multiples, so that the float sum is exact.
+    assert np.array_equal(graphs.run(model, tmp_path, x=x), before)
+    for optimized in (False, True):
+        x = np.ones((1, 3, 4), np.float32)
+        assert graphs.run(model, tmp_path, optimized, x=x).shape == (1, 3, 3)
 
 
 def test_scales_of_one_element_become_scalars():

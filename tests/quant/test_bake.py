@@ -43,7 +43,7 @@ def test_what_depends_on_a_free_size_or_is_random_stays() -> None:
 
 def test_what_would_take_much_room_stays_computed() -> None:
     row = nn.Parameter(torch.ones(4))
-    graph = captured(Of(lambda m, x: x[:, :1] + m.row.expand(5_000_000, 4).sum(1), row=row), torch.randn(3, 2))
+    graph = captured(Of(lambda m, x: (x[:, None] + m.row.expand(5_000_000, 4)).sum(1), row=row), torch.randn(3, 4))
     bake_constants(graph)
     assert "expand" in calls(graph)
     assert sum(p.numel() for p in graph.parameters()) == 4

@@ -11,9 +11,11 @@ from edgeft.quant.quantizer import BiasQuantizer, Quantizer
 from edgeft.quant.store import load_state, save_state
 from edgeft.scheme import S8S8_SYMMETRIC, U8S8, U8U8, U16S8
 from edgeft.tasks.task import TensorSpec
-from tests.quant.models import TEXT, TIMM, Timm, model_and_batch, text_batch, text_model
+from tests.quant.models import TEXT as TEXTS
+from tests.quant.models import TIMM, Timm, model_and_batch, text_batch, text_model
+from tests.quant.nets import MASKED, TEXT, Masked, Words, masked, words
 
-FAMILIES = TIMM + TEXT
+FAMILIES = TIMM + TEXTS
 FEATURES = (TensorSpec("x", "float32", ("batch", 4)),)
 
 
@@ -87,6 +89,19 @@ def test_a_mask_never_enters_a_range() -> None:
     quantized = build(model, inputs, batch, U8S8)
     calibrate(quantized, [batch])
     assert max(q.scale.max().item() for _, q in quantized.quantizers()) < 1.0  # a mask of -3.4e38 would give 1e36
+
+
+@pytest.mark.parametrize("form", Masked.FORMS)
+def test_a_mask_of_minus_infinity_never_enters_a_range(form: str) -> None:
+    batch = masked()
+    quantized = build(Masked(form), MASKED, batch, U8S8)
+    seen: list[torch.Tensor] = []
+    for _, quantizer in quantized.quantizers():
+        quantizer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    calibrate(quantized, [batch])
+    assert seen and all(torch.isfinite(tensor).all() for tensor in seen)
+    assert max(q.scale.max().item() for _, q in quantized.quantizers()) < 1.0
+    assert torch.isfinite(quantized(**batch)).all()
 
 
 def test_padding_does_not_change_the_answer() -> None:
@@ -182,6 +197,22 @@ def test_frozen_parameters_stay_frozen_after_the_fold() -> None:
     quantized = build(model, inputs, batch, U8S8)
     learning = [n for n, p in quantized.graph.named_parameters() if p.requires_grad and not n.endswith("_fq.scale")]
     assert sorted(learning) == ["model.model.fc.bias", "model.model.fc.weight"]
+
+
+def test_ranges_set_apart_are_those_of_the_float_model() -> None:
+    net, batch = Words(), words()
+    with torch.no_grad():
+        net.wide.weight[:, 0] = 1e6  # per tensor, nothing is left of the other weights
+        net.table.weight[:, 0] = 0
+        wanted = net.narrow(torch.nn.functional.gelu(net.wide(net.table(batch["input_ids"]))))
+    found = []
+    for apart in (True, False):
+        model = build(net, TEXT, batch, U8U8)
+        calibrate(model, [batch], apart=apart)
+        assert all(q.mode == "train" for _, q in model.quantizers())
+        found.append(model.graph.get_submodule("linear_1_fq").scale.item())
+    assert found[0] == pytest.approx((wanted.max() - wanted.min()).item() / 255, rel=1e-5)
+    assert found[1] < 0.8 * found[0]
 
 
 def test_a_quantizer_without_data_is_an_error_by_name() -> None:  # Q06
@@ -303,9 +334,10 @@ def test_16_bit_activations_have_257_times_finer_steps() -> None:
         found = dict(quantized.quantizers())
         first[scheme.name] = found["pixel_values_fq"].scale.item()
         # The gate of squeeze-and-excite, a clip to 0..1, and hard-swish itself, which QNN has and the CPU has not.
-        gate = found["clamp_fq"]
-        assert gate.cap == pytest.approx(1 / (scheme.activation.levels - 1)) and gate.zero_point.item() == 0
-        assert ("hardswish_fq" in found) is (scheme is U16S8)
+        gate = found["clamp_default_fq"]
+        assert gate.zero_point.item() == 0
+        assert gate.scale.item() <= 1 / (scheme.activation.levels - 1) * (1 + 1e-6)
+        assert ("hardswish__fq" in found) is (scheme is U16S8)
     assert first["u8s8"] / first["u16s8"] == pytest.approx(65535 / 255, rel=1e-5)
 
 

@@ -7,8 +7,8 @@ from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
 from edgeft.scheme import MIN_SCALE, S8S8, U8S8, U8S8_7BIT
 
 
-def ranged(low: float, high: float, cap: float | None = None, scheme=U8S8) -> Quantizer:  # type: ignore[no-untyped-def]
-    quantizer = Quantizer(scheme.activation, cap=cap)
+def ranged(low: float, high: float, clip=None, scheme=U8S8) -> Quantizer:  # type: ignore[no-untyped-def]
+    quantizer = Quantizer(scheme.activation, clip=clip)
     quantizer.set_range((low, high))
     return quantizer
 
@@ -37,15 +37,36 @@ def test_zero_is_exact_for_ranges_on_one_side(low: float, high: float) -> None: 
     assert quantizer(torch.zeros(3)).tolist() == [0.0, 0.0, 0.0]
 
 
-def test_relu6_cap_keeps_the_clip_redundant() -> None:
+def test_relu6_stays_redundant_however_the_scale_is_trained() -> None:
     # The device drops the clip when round(6 / s) + z >= 255, so s may not exceed 6 / 255.
-    quantizer = ranged(0.0, 6.5, cap=6 / 255)
+    quantizer = ranged(0.0, 6.5, clip=(0.0, 6.0))
     assert quantizer.scale.item() == pytest.approx(6 / 255)
     assert quantizer.zero_point.item() == 0
     with torch.no_grad():
         quantizer.scale.fill_(1.0)
     quantizer.clamp()
     assert quantizer.scale.item() == pytest.approx(6 / 255)
+
+
+@pytest.mark.parametrize("low,high", [(-0.2, 1.0), (-1.0, 0.3), (-1.0, 1.0), (0.0, 0.7)])
+def test_a_clip_of_two_sides_stays_redundant_on_both(low: float, high: float) -> None:
+    # quantization.md 4.2: both rint(-1 / s) + z <= 0 and rint(1 / s) + z >= 255 must hold, at any scale training finds.
+    quantizer = ranged(low, high, clip=(-1.0, 1.0))
+    z = int(quantizer.zero_point)
+    for grown in (1.0, 1.3, 50.0):
+        with torch.no_grad():
+            quantizer.scale.mul_(grown)
+        quantizer.clamp()
+        s = quantizer.scale.item()
+        assert round(-1 / s) + z <= 0 and round(1 / s) + z >= 255
+    assert s <= 1 / max(z, 255 - z) * 1.000001
+
+
+def test_a_clip_whose_bounds_leave_zero_out_costs_no_range() -> None:
+    # clamp(x, 1, 3): the grid holds zero, so the lower bound stays a Clip on the device; 3 must still be reached.
+    quantizer = ranged(1.0, 3.0, clip=(1.0, 3.0))
+    quantizer.mode = "train"
+    assert quantizer(torch.tensor([3.0])).item() == pytest.approx(3.0)
 
 
 def test_weight_scales_per_channel_and_a_dead_channel() -> None:  # Q07

@@ -4,12 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from sample import document, write_result
 
 from edgeft.errors import FolderError, UsageError
 from edgeft.evaluation.result import Result, write_samples
 from edgeft.report.compare import CONDITIONS, compare, differences
 from edgeft.report.sidebyside import energy_ratio, same_answers, speed_ratio
+from tests.report.sample import document, write_result
 
 
 def blocks(content: dict, name: str, medians_s: list[float]) -> dict:

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from sample import document, write_result
 
 from edgeft.report import plots, print_as
 from edgeft.report.confusion import change, largest
 from edgeft.report.svg import Chart, Scale, ticks
+from tests.report.sample import document, write_result
 
 
 def test_ticks_are_round_numbers():

@@ -5,11 +5,11 @@ import re
 import sys
 
 import pytest
-from sample import document, write_result
 
 from edgeft.errors import FolderError, UsageError
 from edgeft.evaluation.result import Result
 from edgeft.report import FORMATS, print_as, words, write_reports
+from tests.report.sample import document, write_result
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from edgeft.data.dataset import Example
+from edgeft.quant.feed import encoded, text_lengths
 from edgeft.tasks.task import TensorSpec
-from edgeft.tuning.batches import Collate, Order, encoded, text_lengths
+from edgeft.tuning.batches import Collate, Order
 
 
 class Lengths:

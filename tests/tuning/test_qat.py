@@ -76,12 +76,72 @@ def scales(quantized: Any) -> dict[str, torch.Tensor]:
 
 def test_scales_learn_until_the_ranges_are_frozen(setting: Any, tmp_path: Path) -> None:
     start = scales(calibrated(setting)[0])
-    never, _ = trained(setting, tmp_path / "never", train_ranges=0.0)
+    never, _ = trained(setting, tmp_path / "never", learn_ranges=0.0)
     assert all(torch.equal(start[name], scale) for name, scale in scales(never).items())
-    some, outcome = trained(setting, tmp_path / "some", train_ranges=1 / 3)
+    some, outcome = trained(setting, tmp_path / "some", learn_ranges=1 / 3)
     assert any(not torch.equal(start[name], scale) for name, scale in scales(some).items())
     assert all(not quantizer.scale.requires_grad for _, quantizer in some.quantizers())
     assert outcome.steps == 6
+
+
+def test_a_third_of_the_steps_is_the_default(setting: Any, tmp_path: Path) -> None:
+    learning: list[bool] = []
+
+    def watching(logits: Any, labels: Any, inputs: Any) -> Any:
+        learning.append(any(q.scale.requires_grad for _, q in quantized.quantizers()))
+        return distillation(setting[0])(logits, labels, inputs)
+
+    model, encoder, judge, train = setting
+    quantized, _ = calibrated(setting)
+    qat.train_quantized(
+        quantized, qat.qat_recipe(1.0, 8, 0, "none"), watching, judge, train, Collate(encoder, 0),
+        folder=tmp_path, seed=0, device=CPU,
+    )  # fmt: skip
+    assert learning == [True, True, False, False, False, False]
+
+
+def test_dropout_is_off_while_it_trains(setting: Any) -> None:
+    model, encoder, _, train = setting
+    assert model.config.hidden_dropout_prob > 0
+    quantized, _ = calibrated(setting)
+    quantized.train()
+    tensors = qat.example(encoder, train, CPU)
+    assert torch.equal(quantized(**tensors), quantized(**tensors))
+    assert not any("dropout" in str(node.target) for node in quantized.graph.graph.nodes)
+
+
+def test_scales_stay_within_their_bounds_after_every_step(setting: Any, tmp_path: Path) -> None:
+    """A rate that would drive scales below zero and beyond what a clip allows."""
+    model, encoder, judge, train = setting
+    quantized, _ = calibrated(setting)
+    for _, quantizer in quantized.quantizers():
+        quantizer.clip = (-0.05, 0.05)
+        quantizer._refresh()
+    seen: list[float] = []
+
+    def watching(logits: Any, labels: Any, inputs: Any) -> Any:
+        for _, quantizer in quantized.quantizers():
+            if quantizer.scale.requires_grad and len(seen) > 1:
+                assert (quantizer.scale > 0).all() and (quantizer.scale <= quantizer._largest).all()
+        seen.append(0.0)
+        return distillation(model)(logits, labels, inputs)
+
+    optimizer = qat._optimizer
+
+    def fast(model: Any, recipe: Any) -> Any:
+        made = optimizer(model, recipe)
+        made.param_groups[-1]["lr"] = 1.0
+        return made
+
+    qat._optimizer = fast
+    try:
+        qat.train_quantized(
+            quantized, qat.qat_recipe(1.0, 8, 0, "none"), watching, judge, train, Collate(encoder, 0),
+            folder=tmp_path, seed=0, device=CPU, learn_ranges=1.0,
+        )  # fmt: skip
+    finally:
+        qat._optimizer = optimizer
+    assert len(seen) == 6
 
 
 def test_weights_learn_and_frozen_ones_do_not(setting: Any, tmp_path: Path) -> None:
@@ -93,6 +153,18 @@ def test_weights_learn_and_frozen_ones_do_not(setting: Any, tmp_path: Path) -> N
     changed = {name for name, p in quantized.named_parameters() if not torch.equal(before[name], p)}
     assert any("encoder" in name and name.endswith("weight") for name in changed)
     assert not any("embeddings" in name and name.endswith("weight") for name in changed)
+
+
+def test_with_a_frozen_backbone_step_sizes_and_head_learn(setting: Any, tmp_path: Path) -> None:
+    model = setting[0]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("classifier"))
+    before = {name: p.detach().clone() for name, p in calibrated(setting)[0].named_parameters()}
+    quantized, _ = trained(setting, tmp_path, learn_ranges=1.0)
+    changed = {name for name, p in quantized.named_parameters() if not torch.equal(before[name], p)}
+    plain = {name for name in changed if not name.endswith("_fq.scale")}
+    assert plain == {"graph.model.classifier.weight", "graph.model.classifier.bias"}
+    assert any("linear_3_weight" in name for name in changed)  # the step sizes of a frozen weight
 
 
 def test_the_optimizer_has_scales_apart_and_nothing_frozen(setting: Any) -> None:  # T03

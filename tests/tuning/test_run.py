@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -111,6 +112,74 @@ def test_the_worse_of_calibrated_and_trained_is_not_handed_out(
     assert (run.quantized / "calibrated.safetensors").exists()
 
 
+def test_how_ranges_were_set_is_recorded(tune_on: Any, tmp_path: Path) -> None:
+    dataset, options = small.text_dataset(tmp_path / "data"), {**text(tmp_path), "qat_epochs": 0.0}
+    found = {}
+    for method in ("minmax", "percentile", "mse"):
+        run = tune_on(dataset, **options, calibration=method, output=tmp_path / method)
+        record = run.document["calibration"]
+        assert record["method"] == method and record["n"] == len(set(record["ids"])) == 16
+        assert set(record["ids"]) <= {example.id for example in run.examples("train")}
+        assert record["sha256"] == hashlib.sha256("\n".join(record["ids"]).encode()).hexdigest()
+        stored = store.load_file(run.quantized / "calibrated.safetensors")
+        found[method] = torch.stack([stored[name] for name in sorted(stored) if name.endswith("gelu_fq.scale")])
+    assert (found["minmax"] >= found["percentile"]).all() and (found["percentile"] >= found["mse"] * 0.999).all()
+    assert not torch.equal(found["minmax"], found["mse"])
+
+
+def test_layers_named_stay_float_through_training(tune_on: Any, tmp_path: Path) -> None:
+    dataset = small.text_dataset(tmp_path / "data")
+    run = tune_on(dataset, **text(tmp_path), keep_float=("softmax", "classifier"))
+    reasons = {"softmax", "classifier"}
+    kept = run.document["keep_float"]["layers"]
+    assert [each["layer"] for each in kept] == ["softmax", "softmax_1", "linear_13"]
+    assert {each["reason"].removeprefix("kept float by --keep-float ") for each in kept} == reasons
+    assert kept[-1]["module"] == "classifier"
+    for state in ("calibrated", "trained"):
+        stored = store.load_file(run.quantized / f"{state}.safetensors")
+        assert not any(name.startswith("linear_13_") for name in stored) and "linear_12_weight_fq.scale" in stored
+    assert run.document["settings"]["keep_float"] == ["softmax", "classifier"]
+
+
+def test_a_layer_the_model_does_not_have_is_refused_before_training(
+    tune_on: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    dataset = small.text_dataset(tmp_path / "data")
+    with monkeypatch.context() as patch:
+        patch.setattr(acts, "float_phase", lambda *_, **__: pytest.fail("training was begun"))
+        with pytest.raises(UsageError, match="softmex: this model has no such layer; did you mean .softmax."):
+            tune_on(dataset, **text(tmp_path), keep_float=("softmex",))
+    # the corrected command may use the same folder
+    assert tune_on(dataset, **text(tmp_path), keep_float=("softmax",), qat_epochs=0.0).document["state"] == "complete"
+
+
+def test_auto_keeps_what_the_budget_needs_and_records_it(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
+    run = tune_on(
+        small.text_dataset(tmp_path / "data"), **text(tmp_path), keep_float=("auto",), budget="accuracy>=-100pt"
+    )
+    record = run.document["keep_float"]
+    assert record["layers"] == []
+    assert record["auto"]["budget"] == "accuracy>=-100pt" and record["auto"]["n"] == 24
+    assert record["auto"]["score"] == record["auto"]["score_all_quantized"]
+    assert "--keep-float auto: 0 of" in capsys.readouterr().out
+
+
+def test_keep_float_needs_quantization(tune_on: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--keep-float has no meaning without quantization"):
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), keep_float=("softmax",), scheme="none")
+
+
+def test_features_may_be_imitated_too(tune_on: Any, tmp_path: Path) -> None:
+    weights = []
+    for share in (0.0, 5.0):
+        run = tune_on(
+            small.text_dataset(tmp_path / "data"), **text(tmp_path), feature_loss=share, qat_epochs=1.0, qat_lr=1e-3,
+            output=tmp_path / str(share),
+        )  # fmt: skip
+        weights.append(store.load_file(run.quantized / "trained.safetensors")["model.bert.pooler.dense.weight"])
+    assert not torch.equal(*weights)
+
+
 def test_mixed_precision_stays_out_of_the_quantized_phase(
     tune_on: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:  # Q05
@@ -167,7 +236,9 @@ def test_a_run_killed_after_any_act_goes_on_to_the_same_end(
     resumed = tune_on(dataset, **options, output=tmp_path / "killed", resume=True)
     assert resumed.document["scores"] == whole.document["scores"]
     assert resumed.document["frozen"] == whole.document["frozen"]
-    for file in ("float/model.safetensors", "quantized/trained.safetensors"):
+    saved = sorted(place.relative_to(whole.path) for place in whole.path.glob("*/*.safetensors"))
+    assert len(saved) >= 2 and resumed.document["kept"] == whole.document["kept"]
+    for file in saved:
         first, second = (store.load_file(folder.path / file) for folder in (whole, resumed))
         assert all(torch.equal(first[name], second[name]) for name in first), file
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +50,8 @@ def run_command(command: Sequence[str]) -> str:
 
 def http_get(url: str) -> str:
     """The body at `url`. Raises ReadError."""
+    import urllib.request  # with ssl and http it takes 1.4 MB, and only plugs need it
+
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
             return str(answer.read().decode("utf-8", errors="replace"))

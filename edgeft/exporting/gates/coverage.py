@@ -67,7 +67,8 @@ def products(artifact: Artifact) -> list[Product]:
 
 def _maker(node: ir.Node, makers: dict[str, ir.Node]) -> ir.Node | None:
     """The product that, as written, made this fused node's output: an activation may have been fused behind it."""
-    maker = makers.get(str(node.outputs[0].name))
+    # Convolutions in blocked layout carry the name of what they compute.
+    maker = makers.get(str(node.outputs[0].name)) or makers.get(str(node.name).removesuffix("_nchwc"))
     for _ in range(4):
         if maker is None or maker.op_type in graph.PRODUCTS:
             return maker
@@ -84,8 +85,20 @@ def reason(node: ir.Node | None, artifact: Artifact) -> str:
 
 def decided(node: ir.Node, artifact: Artifact) -> str:
     """The reason the quantization engine gave for leaving this node float; empty when it gave none."""
-    names = {str(node.name).removeprefix("node_"), *(str(output.name) for output in node.outputs)}
+    names = {name for part in (node, *_bias_sum(node)) for name in _names(part)}
     return next((why for name, why in artifact.float_nodes.items() if name in names), "")
+
+
+def _names(node: ir.Node) -> set[str]:
+    return {str(node.name).removeprefix("node_"), *(str(output.name) for output in node.outputs)}
+
+
+def _bias_sum(node: ir.Node) -> list[ir.Node]:
+    """The Add of a constant behind a MatMul: a linear layer is written as both, and the engine's name is the sum's."""
+    users = list(node.outputs[0].consumers())
+    if node.op_type != "MatMul" or len(users) != 1 or users[0].op_type != "Add":
+        return []
+    return users if any(graph.array(value) is not None for value in users[0].inputs) else []
 
 
 def _lacks(node: ir.Node) -> str:

@@ -11,11 +11,13 @@ from edgeft.exporting.passes.dtype import StoreActivationsAs
 from edgeft.exporting.passes.embeddings import GatherIntegers
 from edgeft.exporting.passes.fold_weights import FoldWeights
 from edgeft.exporting.passes.gemm import LinearAsGemm
+from edgeft.exporting.passes.linear import LinearKernels
 from edgeft.exporting.passes.merge import MergeConstants
 from edgeft.exporting.passes.moves import MoveIntegers
 from edgeft.exporting.passes.pooling import PoolGlobally
 from edgeft.exporting.passes.rank_zero import ScalarGrids
 from edgeft.exporting.passes.rescale import Rescale
+from edgeft.exporting.passes.shield import ShieldFloatProducts
 from edgeft.exporting.passes.step import Pass, run
 from edgeft.exporting.passes.tidy import Tidy
 from edgeft.exporting.passes.transposes import FoldTransposes
@@ -32,6 +34,7 @@ def float_pipeline(opset: int, ir_version: int) -> tuple[Pass, ...]:
 def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass, ...]:
     """The passes for a scheme's number grids, in an order that matters: later ones rely on earlier contracts."""
     dtype = scheme.activation.dtype
+    as_gemm, biases = scheme.integer_bias and not scheme.float_answers, scheme.integer_bias
     return (
         FoldWeights(),
         Rescale(),
@@ -39,9 +42,11 @@ def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass,
         GatherIntegers(),
         MoveIntegers(),
         PoolGlobally(),
-        *((LinearAsGemm(), QuantizeBiases()) if scheme.integer_bias else ()),
+        *((LinearAsGemm(),) if as_gemm else ()),
+        *((QuantizeBiases(), ShieldFloatProducts()) if biases else ()),
         ScalarGrids(),
         Unshare(),
         *((StoreActivationsAs(dtype),) if dtype in ("u8", "s8") and not scheme.activation.symmetric else ()),
+        *((LinearKernels(),) if scheme.float_answers else ()),
         Tidy(opset, ir_version),
     )

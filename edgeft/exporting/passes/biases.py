@@ -7,6 +7,7 @@ onnxruntime's QGemm, which adds the integers without looking at their scale (qua
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -55,7 +56,7 @@ def _fits(model: ir.Model, node: ir.Node, bias: graph.Array) -> None:
         graph.initializer(model, f"{name}_scale", new),
         *weight.inputs[2:],
     ]
-    attributes = {} if grid.axis is None else {"axis": grid.axis}
+    attributes: dict[str, Any] = {} if grid.axis is None else {"axis": grid.axis}
     node.replace_input_with(1, graph.before(model, node, "DequantizeLinear", inputs, f"{name}_fitted", **attributes))
     graph.drop(model, weight)
 
@@ -71,6 +72,16 @@ def is_on_grid(node: ir.Node) -> bool:
         return False
     ratio = found.scale.astype(np.float64).reshape(-1) / expected.astype(np.float64).reshape(-1)
     return bool(np.all(np.abs(ratio - 1) <= 1e-6) and np.all(np.abs(codes.astype(np.int64)) <= LARGEST))
+
+
+def is_float_on_grid(node: ir.Node) -> bool:
+    """True when the float bias of a LINEAR_KERNEL is a multiple of s_x * s_w that fits int32, within float32's eps."""
+    of_data, of_weight, bias = (graph.array(node.inputs[index]) for index in (2, 3, 6))
+    assert of_data is not None and of_weight is not None and bias is not None
+    step = of_data.astype(np.float32) * of_weight.astype(np.float32)
+    codes = bias.astype(np.float64) / step.astype(np.float64)
+    away = np.abs(codes - np.rint(codes))
+    return bool(np.all(away <= np.abs(codes) * np.finfo(np.float32).eps + 1e-6) and np.all(np.abs(codes) <= LARGEST))
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,7 @@ class QuantizeBiases:
             graph.initializer(model, f"{name}_scale", scale),
             graph.initializer(model, f"{name}_zero_point", np.zeros(scale.shape, np.int32)),
         ]
-        attributes = {"axis": 0} if scale.ndim else {}
+        attributes: dict[str, Any] = {"axis": 0} if scale.ndim else {}
         reader.replace_input_with(
             index, graph.before(model, reader, "DequantizeLinear", inputs, f"{inputs[0].name}_float", **attributes)
         )

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from edgeft.exporting import graph
 
 
-def _linear(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:
+def linear(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:
     """(DequantizeLinear of the data, Add, index of the bias) of a MatMul that is a linear layer."""
     slot = graph.bias_slot(node)
     data = graph.producer_of(node.inputs[0], "DequantizeLinear")
@@ -35,7 +35,7 @@ class LinearAsGemm:
         self._shapes.clear()
         done = 0
         for node in graph.nodes(model, "MatMul"):
-            found = _linear(node)
+            found = linear(node)
             if found is not None:
                 self._rewrite(model, node, *found)
                 done += 1
@@ -79,4 +79,4 @@ class LinearAsGemm:
             graph.replace(model, add.outputs[0], graph.before(model, add, "Reshape", [product, shape], f"{name}_back"))
 
     def broken(self, model: ir.Model) -> list[str]:
-        return [graph.title(node) for node in graph.nodes(model, "MatMul") if _linear(node) is not None]
+        return [graph.title(node) for node in graph.nodes(model, "MatMul") if linear(node) is not None]

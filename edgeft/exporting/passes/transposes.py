@@ -6,6 +6,7 @@ A Transpose after the DequantizeLinear of a weight is a float operation on some 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 
@@ -31,7 +32,7 @@ def _turn(model: ir.Model, place: ir.Node, weight: ir.Node) -> ir.Value:
     assert stored is not None and grid is not None and content is not None
     turned = graph.initializer(model, f"{stored.name}_t", content.T)
     inputs = [turned, *weight.inputs[1:]]
-    axis = {} if grid.axis is None else {"axis": 1 - grid.axis % 2}
+    axis: dict[str, Any] = {} if grid.axis is None else {"axis": 1 - grid.axis % 2}
     return graph.before(model, place, "DequantizeLinear", inputs, f"{turned.name}_float", **axis)
 
 

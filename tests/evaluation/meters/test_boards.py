@@ -1,13 +1,13 @@
 """Raspberry Pi 5's power chip, hwmon sensors, batteries, macOS: recorded outputs and made-up trees."""
 
 import pytest
-from meter_fakes import world, write
 
 from edgeft.evaluation.meters.battery import Battery
 from edgeft.evaluation.meters.hwmon import HwmonEnergy, HwmonPower
 from edgeft.evaluation.meters.pmic import Pi5Pmic, rails_w
 from edgeft.evaluation.meters.powermetrics import Powermetrics
 from edgeft.evaluation.meters.world import ReadError
+from tests.evaluation.meters.meter_fakes import world, write
 
 PMIC = """\
  3V7_WL_SW_A current(0)=0.09466522A

@@ -1,18 +1,17 @@
 """Which meter is used, what is said when none is, and the whole command with one."""
 
 import pytest
-from meter_fakes import world, write
-from test_boards import BATTERY
-from test_jetson import ORIN_NANO
-from test_rapl import zone
-from test_recorders import Counting
 
 from edgeft import doctor
 from edgeft.errors import BudgetMissed, MachineError, UsageError
 from edgeft.evaluation import energy, run
 from edgeft.profile import load_profile, profile_names
-from edgeft.registry import Registry
 from edgeft.report import print_as
+from tests.evaluation.meters.meter_fakes import world, write
+from tests.evaluation.meters.steady_meter import use_steady_meter
+from tests.evaluation.meters.test_boards import BATTERY
+from tests.evaluation.meters.test_jetson import ORIN_NANO
+from tests.evaluation.meters.test_rapl import zone
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
@@ -83,21 +82,9 @@ def test_doctor_without_a_meter_says_what_would_help(tmp_path):
     assert "modprobe intel_rapl_msr" in finding.fix
 
 
-class TenWatts(Counting):
-    """A counter of a machine that takes 10 W whatever it does."""
-
-    def __init__(self, world, argument) -> None:
-        super().__init__(name="ten-watts")
-
-    def joules(self) -> float:
-        import time
-
-        return 10 * time.perf_counter()
-
-
 @pytest.fixture
 def ten_watts(monkeypatch):
-    monkeypatch.setattr(energy, "METERS", Registry("meter", {"ten-watts": "test_choice:TenWatts"}))
+    use_steady_meter(monkeypatch.setattr)
 
 
 def test_an_evaluation_with_a_meter(spec, ten_watts):

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from fakes import FakeClock, FakeModel, shelf_of, windows_of
-from test_recorders import Counting, Recorded
 
 from edgeft.evaluation import energy_figures
 from edgeft.evaluation.claims import claims
@@ -12,10 +10,12 @@ from edgeft.evaluation.energy import Choice
 from edgeft.evaluation.energy_flags import energy_flags
 from edgeft.evaluation.energy_pass import measure
 from edgeft.evaluation.energy_plan import EnergyPlan, plan_for
-from edgeft.evaluation.latency import Pace
 from edgeft.evaluation.meters.battery import Battery
 from edgeft.evaluation.presets import preset
 from edgeft.evaluation.recorders import CounterRecorder, SampledRecorder
+from edgeft.evaluation.timing import Pace
+from tests.evaluation.fakes import FakeClock, FakeModel, shelf_of, windows_of
+from tests.evaluation.meters.test_recorders import Counting, Recorded
 
 IDLE_W = 2.0
 # seconds and watts of a query: 0.12 J and 0.04 J gross; 0.10 J and 0.03 J net

@@ -3,12 +3,12 @@
 import sys
 
 import pytest
-from meter_fakes import world
 
 from edgeft.evaluation.meters.command import Command
 from edgeft.evaluation.meters.plugs import Shelly, Tasmota
 from edgeft.evaluation.meters.powerlog import PowerLog
 from edgeft.evaluation.meters.world import ReadError, World
+from tests.evaluation.meters.meter_fakes import world
 
 SHELLY = (
     '{"id":0,"source":"WS_in","output":true,"apower":4.1,"voltage":242.5,"current":0.033,'

@@ -1,10 +1,10 @@
 """INA3221 rails in both layouts, and the total of each module by exact names."""
 
 import pytest
-from meter_fakes import world, write
 
 from edgeft.evaluation.meters.jetson import Ina3221, find_rails
 from edgeft.evaluation.meters.world import ReadError
+from tests.evaluation.meters.meter_fakes import world, write
 
 NEW = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"
 SECOND = "sys/bus/i2c/drivers/ina3221/1-0041/hwmon/hwmon4"

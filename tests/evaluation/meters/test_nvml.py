@@ -3,10 +3,10 @@
 import ctypes
 
 import pytest
-from meter_fakes import world
 
 from edgeft.evaluation.meters.nvml import NvmlEnergy, NvmlPower
 from edgeft.evaluation.meters.world import ReadError
+from tests.evaluation.meters.meter_fakes import world
 
 
 class Library:

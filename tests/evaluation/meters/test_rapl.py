@@ -1,10 +1,10 @@
 """RAPL on trees made of the literal examples of the kernel's powercap document."""
 
 import pytest
-from meter_fakes import world, write
 
 from edgeft.evaluation.meters.rapl import Rapl
 from edgeft.evaluation.meters.world import ReadError
+from tests.evaluation.meters.meter_fakes import world, write
 
 CAP = "sys/class/powercap"
 RANGE = 262143328850  # literal on many Intel clients

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from meter_fakes import world, write
-from test_jetson import NEW, ORIN_NANO
 
 from edgeft.evaluation.meters.command import Command
 from edgeft.evaluation.meters.jetson import Ina3221
@@ -23,6 +21,8 @@ from edgeft.evaluation.recorders import (
     SampledRecorder,
     recorder_for,
 )
+from tests.evaluation.meters.meter_fakes import world, write
+from tests.evaluation.meters.test_jetson import NEW, ORIN_NANO
 
 
 class Clock:

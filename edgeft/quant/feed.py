@@ -1,0 +1,80 @@
+"""Examples to tensors for a model that is looked at rather than trained, encoded by the task's own encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgeft.data.dataset import Example
+from edgeft.tasks.task import Encoder
+
+
+def text_lengths(examples: Sequence[Example]) -> list[int] | None:
+    """Characters of each text, a good enough stand-in for its tokens; None for images, which are all of one size."""
+    if any(isinstance(example.content, Path) for example in examples):
+        return None
+    return [len(str(example.content)) for example in examples]
+
+
+def encoded(
+    encoder: Encoder, examples: Sequence[Example], batch_size: int, device: torch.device
+) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
+    """Batches of tensors on `device` with the positions of their examples; texts of like length together."""
+    lengths = text_lengths(examples)
+    order = list(range(len(examples))) if lengths is None else sorted(range(len(examples)), key=lengths.__getitem__)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        arrays = encoder([examples[index].content for index in chosen])
+        yield chosen, {name: tensor.to(device) for name, tensor in tensors_of(arrays).items()}
+
+
+def tensors_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Encoded arrays as tensors, images with their channels innermost."""
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return {name: channels_last(tensor) for name, tensor in tensors.items()}
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """Images [n, channels, height, width] with the channels innermost in memory, as convolutions like them; a step of
+    EfficientNet-Lite0 took 46 ms an image instead of 73 on one core. Other tensors as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def draw(examples: Sequence[Example], n: int, seed: Sequence[int]) -> list[Example]:
+    """A seeded choice of `n` examples, in the order drawn; all of them when there are fewer."""
+    return [examples[index] for index in np.random.default_rng(list(seed)).permutation(len(examples))[:n]]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Encoded examples kept in memory, to be run many times: batches of tensors and the right label [n] of each row."""
+
+    batches: tuple[dict[str, Tensor], ...]
+    labels: NDArray[np.int64]
+
+    def first(self, n: int) -> Tried:
+        """The first batches that hold at least `n` examples."""
+        taken: list[dict[str, Tensor]] = []
+        while len(taken) < len(self.batches) and _rows(taken) < n:
+            taken.append(self.batches[len(taken)])
+        return Tried(tuple(taken), self.labels[: _rows(taken)])
+
+
+def _rows(batches: Sequence[Mapping[str, Tensor]]) -> int:
+    return sum(len(next(iter(batch.values()))) for batch in batches)
+
+
+def tried(encoder: Encoder, examples: Sequence[Example], device: torch.device, batch_size: int = 32) -> Tried:
+    """All of `examples`, encoded. Texts of like length share a batch; the batches come in a mixed order, so that the
+    first ones hold short and long texts."""
+    pairs = list(encoded(encoder, examples, batch_size, device))
+    mixed = [pairs[index] for index in np.random.default_rng(0).permutation(len(pairs))]
+    labels = [examples[index].label for chosen, _ in mixed for index in chosen]
+    return Tried(tuple(tensors for _, tensors in mixed), np.array(labels, dtype=np.int64))

@@ -1,0 +1,47 @@
+"""The budget as JUnit XML, read back."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from edgeft.budget import parse_budget
+from edgeft.evaluation import limits
+from edgeft.report import junit
+from tests.report.sample import document
+
+
+def suite(budget):
+    content = document()
+    lines, winner = limits.check(parse_budget(budget), content)
+    content |= {"budget": lines} | ({"winner": winner} if winner else {})
+    return ElementTree.fromstring(junit.render(content).encode()).find("testsuite"), lines
+
+
+def test_one_case_a_limit_and_a_failure_where_it_was_missed():
+    found, lines = suite("size<=1KB,accuracy>=-50pt,latency_p50<=0.5x")
+    assert (found.get("tests"), found.get("failures")) == ("3", str(sum(not line["passed"] for line in lines)))
+    cases = found.findall("testcase")
+    assert [case.get("name") for case in cases] == ["size<=1KB", "accuracy>=-50pt", "latency_p50<=0.5x"]
+    assert "has" in cases[0].find("failure").get("message") and cases[1].find("failure") is None
+    said = cases[0].find("system-out").text.splitlines()
+    assert [line.split(":")[0] for line in said] == list(document()["variants"]) and said[0].endswith("missed")
+
+
+def test_the_winner_is_a_property():
+    found, _ = suite("accuracy>=-50pt")
+    properties = {one.get("name"): one.get("value") for one in found.find("properties")}
+    assert properties["winner"] in document()["variants"] and properties["baseline"] == "original"
+
+
+def test_what_was_not_measured_is_a_failure():
+    found, _ = suite("energy<=1J")
+    assert found.find("testcase/failure").get("message") == "energy<=1J (not measured)"
+
+
+@pytest.mark.parametrize("name", ["a<b & c", 'q"uote'])
+def test_names_are_escaped(name):
+    content = document()
+    content["data"]["name"] = name
+    content["budget"], _ = limits.check(parse_budget("size<=10GB"), content)
+    case = ElementTree.fromstring(junit.render(content).encode()).find("testsuite/testcase")
+    assert case.get("classname") == f"edgeft.budget.{name}"
