@@ -21,6 +21,8 @@ _X86_PATHS = (
     ("avx512", ("avx512bw",)),
     ("avx2", ("avx2",)),
 )
+# Products of uint8 and int8 pairs are added in 16 bits there (VPMADDUBSW) and saturate, unless weights keep to 7 bits.
+_SATURATING = ("avx2", "avx512")
 _ARM_PATHS = (("i8mm", ("i8mm",)), ("dotprod", ("asimddp", "dotprod")), ("neon", ("asimd", "neon")))
 
 
@@ -60,6 +62,11 @@ class Cpu:
         """How onnxruntime multiplies 8-bit numbers here: the best kernel this processor has."""
         paths = _X86_PATHS if self.architecture in ("x86_64", "AMD64") else _ARM_PATHS
         return next((name for name, wanted in paths if not self.flags.isdisjoint(wanted)), "none")
+
+    @property
+    def saturates(self) -> bool:
+        """Do products of uint8 data and 8-bit weights overflow here? 7-bit weights never do."""
+        return self.int8_path in _SATURATING
 
 
 def read_cpu(root: Path = Path("/")) -> Cpu:

@@ -19,8 +19,6 @@ from edgeft.sysfiles import Tree
 _DEVICE = ("numpy", "onnxruntime", "PIL", "tokenizers")
 _TRAIN = ("torch", "transformers", "accelerate", "safetensors", "timm", "onnx")
 _REPORT = ("matplotlib", "jinja2")
-# U8S8 sums saturate there, see profiles/x86-64-avx2.toml.
-_SATURATING = ("avx2", "avx512")
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def _providers() -> list[Finding]:
 def _processor(root: Path) -> list[Finding]:
     cpu, found = read_cpu(root), detection(root)
     path = cpu.int8_path
-    note = "; 8-bit weights would saturate, profiles for it use 7 bits" if path in _SATURATING else ""
+    note = "; 8-bit weights would saturate, profiles for it use 7 bits" if cpu.saturates else ""
     allowed = machine.allowed_cpus(root)
     threads = machine.default_threads(found.best.profile, root)
     return [

@@ -10,11 +10,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edgeft.cpu import read_cpu
+from edgeft.exporting.exact import exact
+
 Batch = Mapping[str, NDArray[Any]]
 _ERRORS_ONLY = 3
-# Products of uint8 and int8 overflow their 16-bit sums on a workstation without VNNI, but not on the targets whose grids
-# have 8-bit weights. With this entry onnxruntime moves such weights to uint8 there, which is slower and exact; where it
-# is not needed it does nothing (onnxruntime_session_options_config_keys.h: kOrtSessionOptionsAvx2PrecisionMode).
+# Products of uint8 and int8 saturate on a workstation without VNNI, but not on the targets whose grids have 8-bit
+# weights. With this entry onnxruntime's optimizer moves such weights to uint8 there, which is slower and exact; it does
+# nothing elsewhere (onnxruntime_session_options_config_keys.h: kOrtSessionOptionsAvx2PrecisionMode).
 _EXACT_PRODUCTS = {"session.x64quantprecision": "1"}
 
 
@@ -35,7 +38,8 @@ def open_session(
         settings.add_session_config_entry(name, str(value))
     if save_to is not None:
         settings.optimized_model_filepath = str(save_to)
-    return ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    moved = exact(path) if not optimized and read_cpu().saturates else None
+    return ort.InferenceSession(moved or str(path), settings, providers=["CPUExecutionProvider"])
 
 
 def outputs(session: ort.InferenceSession, batch: Batch) -> list[NDArray[Any]]:

@@ -19,6 +19,7 @@ from edgeft.evaluation.probe import Probe
 from edgeft.evaluation.timing import Pace
 from edgeft.evaluation.unfinished import Unfinished, folder_of
 from tests.evaluation.make_bundle import make_bundle
+from tests.evaluation.meters import steady_meter
 
 
 def interrupt(*given, **more):
@@ -46,9 +47,7 @@ def passes(monkeypatch):
 
 @pytest.fixture
 def ten_watts(monkeypatch):
-    from tests.evaluation.meters.steady_meter import use_steady_meter
-
-    use_steady_meter(monkeypatch.setattr)
+    steady_meter.use_steady_meter(monkeypatch.setattr)
     return "ten-watts"
 
 
@@ -159,7 +158,6 @@ def test_an_energy_pass_that_lacks_only_its_last_idle_baseline(spec, monkeypatch
 
 def test_energy_of_another_meter_is_measured_again(spec, monkeypatch, ten_watts, capsys):
     stop_at(monkeypatch, spec(meter=ten_watts), energy_pass, "_block", 6)
-    steady_meter = sys.modules["steady_meter"]
     monkeypatch.setattr(steady_meter.TenWatts, "coverage", "wall")
     again = count(monkeypatch, energy_pass, "_block")
     document = run.evaluate(spec(meter=ten_watts, resume=True)).document

@@ -1,0 +1,37 @@
+"""A file whose integer kernels are exact on any workstation, so that it can be judged there for another target.
+
+On a processor without VNNI products of uint8 data and 8-bit weights saturate (edgeft.cpu). onnxruntime has a way out,
+which its optimizer takes (sessions.py); a linear kernel that the file itself holds is out of its reach while the
+optimizer is off. Moved to uint8 by 128, zero points too, weights are multiplied exactly: q - z stays what it was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from edgeft.exporting import graph
+
+_SHIFT = 128
+# Of a linear kernel's inputs the weight and its zero points.
+_MOVED = (1, 5)
+
+
+def exact(path: Path) -> bytes | None:
+    """The file with the int8 weights of its linear kernels as uint8; None when it holds none."""
+    model = ir.load(path)
+    kernels = graph.nodes(model, graph.LINEAR_KERNEL)
+    moved: dict[ir.Value, ir.Value] = {}
+    for node in kernels:
+        for index in _MOVED:
+            value = node.inputs[index]
+            content = graph.array(value)
+            if value is None or content is None or content.dtype != np.int8:
+                continue
+            if value not in moved:
+                shifted = (content.astype(np.int16) + _SHIFT).astype(np.uint8)
+                moved[value] = graph.initializer(model, f"{value.name}_u8", shifted)
+            node.replace_input_with(index, moved[value])
+    return ir.serde.serialize_model(model).SerializeToString() if moved else None
