@@ -42,18 +42,20 @@ LEAST_COSINE = 0.995
 WHY = {
     "LayerNormalization": "mean and variance of a row need more than 8 bits; onnxruntime has no integer kernel",
     "InstanceNormalization": "group normalization: as LayerNormalization, over time",
-    "Gelu": "onnxruntime has no integer kernel for it; between two 8-bit grids, so that both neighbours are integer",
+    "Gelu": "onnxruntime has no integer kernel for it; its product before answers in float, the one behind reads integers",
     "Tanh": "as Gelu; once, in the pooler",
+    "Sigmoid": "of a linear layer's float answer (SiLU in token models): as Gelu",
     "HardSigmoid": "the gate of hard-swish: as Gelu; its product is an integer one",
-    "Softmax": "of masked scores: no 8-bit grid holds both -3.4e38 and the scores; without a mask it is QLinearSoftmax",
-    "Add": "puts the mask on the scores, before that Softmax; or counts positions",
-    "Where": "puts the mask on the scores, before that Softmax",
+    "Softmax": "the product before it answers in float, and no 8-bit grid holds both a mask of -3.4e38 and the scores",
+    "Add": "of float answers (residual sums of token models), or puts a mask on the scores, or counts positions",
+    "Where": "puts the mask on the scores, before a Softmax",
+    "GlobalAveragePool": "of a float sum, once a model",
     "ReduceMean": "a mean over tokens or time, once a model; or of a response norm",
     "ReduceL2": "global response norm: one number a channel",
     "Div": "global response norm: one number a channel; or counts positions",
     "Log": "buckets of relative positions, computed from the length alone",
     "Ceil": "buckets of relative positions, computed from the length alone",
-    "Mul": "buckets of relative positions, computed from the length alone",
+    "Mul": "of float answers (SiLU in token models, response norms), or buckets of relative positions",
     "Abs": "buckets of relative positions, computed from the length alone",
     "Sign": "buckets of relative positions, computed from the length alone",
 }
@@ -172,14 +174,14 @@ Measured with {versions}.
 
 - What depends on no input is computed once: relative position biases read by a fixed index, projections of a fixed
   embedding, masks of shifted windows, weight normalization.
-- Masks that mask nothing, which transformers adds when it is called without one, are taken out: the softmax is then an
-  integer one too.
+- Masks that mask nothing, which transformers adds when it is called without one, are taken out.
 - BatchNorm, layer scale, no-norm and 1/sqrt(d) go into the weights of the product before them.
 - SiLU is x * sigmoid(x), hard-swish x * hardsigmoid(x), a hard sigmoid behind a product a clip that the grid does.
 - Pools to one value are GlobalAveragePool; zero pads go into the convolution, or move integers.
 - Rolls, slices, gathers and repeats move integers, and so do the rows of embedding tables.
 - Constants in sums and products have a grid of their own.
-- A mask and what follows it up to the softmax stays float; a table of why, in code: `edgeft/quant/marks.py`.
+- A mask and what follows it up to the softmax stays float (`edgeft/quant/marks.py`).
+- What a product of a token model answers stays float where no product reads it (docs/decisions/005).
 """
 
 
