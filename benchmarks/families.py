@@ -41,8 +41,10 @@ LEAST_COSINE = 0.995
 # Why an operator is computed in float, by its type in the graph that runs.
 WHY = {
     "LayerNormalization": "mean and variance of a row need more than 8 bits; onnxruntime has no integer kernel",
+    "SkipLayerNormalization": "as LayerNormalization, with the sum before it, which onnxruntime fuses",
+    "GatherElements": "moves float scores of relative positions (DeBERTa)",
     "InstanceNormalization": "group normalization: as LayerNormalization, over time",
-    "Gelu": "onnxruntime has no integer kernel for it; its product before answers in float, the one behind reads integers",
+    "Gelu": "onnxruntime has no integer kernel for it; the product before answers in float",
     "Tanh": "as Gelu; once, in the pooler",
     "Sigmoid": "of a linear layer's float answer (SiLU in token models): as Gelu",
     "HardSigmoid": "the gate of hard-swish: as Gelu; its product is an integer one",
@@ -208,7 +210,7 @@ def integer_of(line: str) -> tuple[int, int]:
 def write_page(rows: Iterable[Row], page: Path) -> None:
     known = {**read_page(page), **{row.member.title: cells(row) for row in rows}}
     lines = [known[member.title] for member in MEMBERS.values() if member.title in known]
-    kinds = sorted(set(re.findall(r"\d+ ([A-Za-z]+)", " ".join(line.split("|")[4] for line in lines))))
+    kinds = sorted(set(re.findall(r"\d+ ([A-Za-z]\w*)", " ".join(line.split("|")[4] for line in lines))))
     text = _TEXT.format(
         table="\n".join([*_HEAD, *lines]),
         versions=", ".join(f"{name} {number}" for name, number in versions().items() if name in _NAMED),
