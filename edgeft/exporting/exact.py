@@ -15,16 +15,23 @@ import onnx_ir as ir
 from edgeft.exporting import graph
 
 _SHIFT = 128
-# Of a linear kernel's inputs the weight and its zero points.
+# Of a linear kernel's inputs the weight and its zero points; and the zero point of its data, which has the data's type.
 _MOVED = (1, 5)
+_DATA_ZERO_POINT = 4
 
 
 def exact(path: Path) -> bytes | None:
-    """The file with the int8 weights of its linear kernels as uint8; None when it holds none."""
+    """The file with the int8 weights of its linear kernels as uint8; None when it holds none that read uint8 data.
+
+    Products of two int8 numbers are added in 32 bits on every processor.
+    """
     model = ir.load(path)
     kernels = graph.nodes(model, graph.LINEAR_KERNEL)
     moved: dict[ir.Value, ir.Value] = {}
     for node in kernels:
+        zero_point = graph.array(node.inputs[_DATA_ZERO_POINT])
+        if zero_point is None or zero_point.dtype != np.uint8:
+            continue
         for index in _MOVED:
             value = node.inputs[index]
             content = graph.array(value)

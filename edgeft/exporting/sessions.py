@@ -18,7 +18,9 @@ _ERRORS_ONLY = 3
 # Products of uint8 and int8 saturate on a workstation without VNNI, but not on the targets whose grids have 8-bit
 # weights. With this entry onnxruntime's optimizer moves such weights to uint8 there, which is slower and exact; it does
 # nothing elsewhere (onnxruntime_session_options_config_keys.h: kOrtSessionOptionsAvx2PrecisionMode).
+# Products of two int8 numbers are exact on every processor, and have no kernels with the weight alone moved.
 _EXACT_PRODUCTS = {"session.x64quantprecision": "1"}
+_INT8_DATA = "session.qdqisint8allowed"
 
 
 def open_session(
@@ -34,7 +36,8 @@ def open_session(
     levels = ort.GraphOptimizationLevel
     settings.graph_optimization_level = levels.ORT_ENABLE_ALL if optimized else levels.ORT_DISABLE_ALL
     settings.log_severity_level = _ERRORS_ONLY
-    for name, value in {**_EXACT_PRODUCTS, **(options or {})}.items():
+    given = dict(options or {})
+    for name, value in (given if given.get(_INT8_DATA) == "1" else {**_EXACT_PRODUCTS, **given}).items():
         settings.add_session_config_entry(name, str(value))
     if save_to is not None:
         settings.optimized_model_filepath = str(save_to)

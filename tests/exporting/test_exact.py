@@ -15,10 +15,10 @@ BATCH = {"x": np.full((1, 4), 255, np.float32)}
 SUM = 4 * 255 * 127
 
 
-def linear_kernel(path, zero_point=0):
+def linear_kernel(path, zero_point=0, data=np.uint8):
     """x float32 [n, 4], quantized with scale 1 -> logits [n, 2]: the sum of x times 127 and times -127."""
     stored = {
-        "one": np.array(1, np.float32), "x_zero": np.array(0, np.uint8),
+        "one": np.array(1, np.float32), "x_zero": np.array(0, data),
         "w": np.array([[127, -127]] * 4, np.int8), "w_scale": np.ones(2, np.float32),
         "w_zero": np.full(2, zero_point, np.int8), "bias": np.array([0.5, 0.25], np.float32),
     }  # fmt: skip
@@ -54,6 +54,15 @@ def test_moved_weights_give_the_exact_sums_on_every_processor(tmp_path, zero_poi
 def test_a_file_is_judged_by_exact_sums(tmp_path, optimized):
     session = open_session(linear_kernel(tmp_path / "m.onnx"), optimized)
     assert answer(session, BATCH).tolist() == [[SUM + 0.5, -SUM + 0.25]]
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+def test_products_of_two_int8_numbers_are_exact_as_they_are(tmp_path, optimized):
+    path = linear_kernel(tmp_path / "m.onnx", data=np.int8)
+    assert exact(path) is None
+    session = open_session(path, optimized, {"session.qdqisint8allowed": "1"})
+    batch = {"x": np.full((1, 4), 127, np.float32)}
+    assert answer(session, batch).tolist() == [[4 * 127 * 127 + 0.5, -4 * 127 * 127 + 0.25]]
 
 
 def test_a_file_without_linear_kernels_is_left_alone(tmp_path):
