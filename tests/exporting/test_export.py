@@ -123,8 +123,9 @@ def test_weights_of_the_integer_file_are_integers(text_bundle):
     for value in ir.load(text_bundle.file_of("int8")).graph.initializers.values():
         kind = str(value.const_value.dtype)
         stored[kind] = max(stored.get(kind, 0), value.const_value.size)
-    # the largest: word embeddings of 100 x 32; the pooler's bias of 32; in float scales and biases of 64 and less
-    assert stored["INT8"] == 3200 and stored["INT32"] == 32 and stored["FLOAT"] == 64
+    # the largest: word embeddings of 100 x 32, whose rows have the type of other activations; linear layers of 32 x 64;
+    # the pooler's bias of 32; in float scales and biases of 64 and less
+    assert stored["UINT8"] == 3200 and stored["INT8"] == 2048 and stored["INT32"] == 32 and stored["FLOAT"] == 64
 
 
 def test_exporting_twice_gives_the_same_sizes(quick):  # E09
