@@ -343,6 +343,12 @@ def test_a_hidden_number_that_is_not_finite_is_caught(tmp_path, value):
     assert FiniteInside(samples=4).run(judged).evidence == "1 of 1 quantized tensors are finite on 4 samples"
 
 
+def test_a_file_that_quantizes_nothing_while_it_runs_has_nothing_to_watch(tmp_path):
+    model = graphs.model([helper.make_node("Relu", ["x"], ["logits"])], {}, x=("batch", 3))
+    outcome = FiniteInside().run(graphs.artifact(model, tmp_path))
+    assert outcome.passed and outcome.evidence == "no tensor is quantized while the model runs"
+
+
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -0.5])
 def test_a_scale_that_is_no_positive_number_is_caught(good, tmp_path, scale):
     assert FiniteInside().run(graphs.artifact(good, tmp_path)).passed

@@ -34,6 +34,9 @@ class FiniteInside:
 
     def run(self, artifact: Artifact) -> Outcome:
         scales = [graph.title(node) for node in graph.quantized_pairs(artifact.model) if not _good_scale(node)]
+        if not graph.nodes(artifact.model, "QuantizeLinear"):
+            places = tuple(f"the scale of {name}" for name in scales)
+            return Outcome(not places, "no tensor is quantized while the model runs", places)
         with _watched(artifact.path) as (session, watched):
             flags = np.zeros(len(watched), bool)
             rows = 0
