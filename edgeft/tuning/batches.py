@@ -79,6 +79,11 @@ class Collate:
     def __init__(self, encoder: Encoder, seed: int, augment: Augment | None = None) -> None:
         self._encoder, self._seed, self._augment = encoder, seed, augment
 
+    @property
+    def varies(self) -> bool:
+        """Is an example another one in every epoch?"""
+        return self._augment is not None
+
     def __call__(self, batch: Sequence[tuple[Key, Example]]) -> dict[str, Tensor]:
         arrays = dict(self._encoder([example.content for _, example in batch]))
         if self._augment is not None:

@@ -82,6 +82,11 @@ def frozen_modules(model: nn.Module) -> list[nn.Module]:
     return [found for child in model.children() for found in frozen_modules(child)]
 
 
+def learns_only(model: nn.Module, names: tuple[str, ...]) -> bool:
+    """Is everything that learns in the modules of these names?"""
+    return all(under(name, names) for name, parameter in model.named_parameters() if parameter.requires_grad)
+
+
 def _all_frozen(module: nn.Module) -> bool:
     parameters = list(module.parameters())
     return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)

@@ -23,7 +23,7 @@ def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0) -> Loss
     """Cross-entropy of logits [n, labels] with labels [n]; `weights` [labels]; smoothing as in arXiv 1512.00567."""
 
     def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-        scaled = None if weights is None else weights.to(logits.device)
+        scaled = None if weights is None else weights.to(logits)
         return F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing)
 
     return loss

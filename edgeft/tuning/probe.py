@@ -2,7 +2,9 @@
 
 A random head sends the body gradients that mean nothing until it has learned itself (Kumar et al., arXiv 2202.10054,
 show what that costs). The probe is multinomial logistic regression on features of the training examples, taken once
-without augmentation; its weight decay is the one that does best on validation.
+without augmentation; its weight decay is the one that does best on validation. Features keep their scale to each
+other: standardised one by one, those that hardly vary get weights a thousand times the usual one, which a row of 8-bit
+weights cannot hold (docs/decisions/008).
 """
 
 from __future__ import annotations
@@ -10,27 +12,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import encoded
 from edgeft.tasks.task import Encoder
+from edgeft.tuning.trainer import Loss
 
-# L2 penalties tried, in units of the mean cross-entropy over standardised features.
+# L2 penalties tried, in units of the mean cross-entropy over features of unit mean variance.
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 _ITERATIONS = 60
 _BATCH = 64
-# A feature that hardly varies says nothing; its spread is taken as this, so that its weight stays small.
-_LEAST_SPREAD = 1e-3
+# Features of no variance at all are not divided by zero.
+_LEAST_SPREAD = 1e-6
 
 
 def start_head(
-    model: nn.Module, fresh: Sequence[str], encoder: Encoder, train: Sequence[Example], validation: Sequence[Example]
+    model: nn.Module,
+    fresh: Sequence[str],
+    encoder: Encoder,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    loss: Loss,
 ) -> float | None:
     """Set the new head of `model` from a linear probe; returns its accuracy on validation.
 
+    loss   what training minimises too: a head fitted to another one would first be taken away from its optimum
     Nothing is done, and None returned, when what is new is anything but one linear layer.
     """
     head = model.get_submodule(fresh[0]) if len(fresh) == 1 else None
@@ -39,15 +47,16 @@ def start_head(
     with console.bar("reading features", len(train) + len(validation), "samples") as bar:
         x, y = _features(model, head, encoder, train, bar)
         held_x, held_y = _features(model, head, encoder, validation, bar)
-    mean, spread = x.mean(0), x.std(0, correction=0).clamp(min=_LEAST_SPREAD)
+    mean = x.mean(0)
+    spread = x.var(0, correction=0).mean().sqrt().clamp(min=_LEAST_SPREAD)
     x, held_x = (x - mean) / spread, (held_x - mean) / spread
-    found = [fit(x, y, head.out_features, penalty) for penalty in _PENALTIES]
+    found = [fit(x, y, head.out_features, penalty, loss) for penalty in _PENALTIES]
     accuracy = [float(((held_x @ w.T + b).argmax(1) == held_y).double().mean()) for w, b in found]
     best = max(range(len(found)), key=accuracy.__getitem__)
     weight, bias = found[best]
     with torch.no_grad():
         head.weight.copy_(weight / spread)
-        head.bias.copy_(bias - (weight / spread) @ mean)
+        head.bias.copy_(bias - weight @ mean / spread)
     return accuracy[best]
 
 
@@ -71,17 +80,17 @@ def _features(
     return torch.cat(seen), torch.tensor([examples[index].label for index in order])
 
 
-def fit(x: Tensor, y: Tensor, n_labels: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """Weight [labels, features] and bias [labels] that minimise mean cross-entropy + penalty / 2 * |weight|^2."""
+def fit(x: Tensor, y: Tensor, n_labels: int, penalty: float, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Weight [labels, features] and bias [labels] that minimise loss + penalty / 2 * |weight|^2."""
     weight = torch.zeros(n_labels, x.shape[1], dtype=x.dtype, requires_grad=True)
     bias = torch.zeros(n_labels, dtype=x.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
+    def closure() -> Tensor:
         optimizer.zero_grad()
-        value = F.cross_entropy(x @ weight.T + bias, y) + penalty / 2 * weight.square().sum()
+        value = loss(x @ weight.T + bias, y, {}) + penalty / 2 * weight.square().sum()
         value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[arg-type]
     return weight.detach(), bias.detach()

@@ -89,6 +89,38 @@ def test_a_model_that_knows_the_classes_is_scored_as_given(tune_on: Any, tmp_pat
     assert run.scores_of("original")["test"]["value"] == right
 
 
+def test_a_start_that_no_epoch_betters_comes_back(tune_on: Any, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    """A linear probe is a start that means something; an epoch that spoils it must not take its place."""
+    seen: dict[str, torch.Tensor] = {}
+
+    def ruin(phase: str, model: Any, *args: Any, **rest: Any) -> floating.Trained:
+        seen["probe"] = model.timm_model.get_classifier().weight.detach().clone()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.zero_()
+        return floating.Trained(0.5, 1.0, 3)
+
+    monkeypatch.setattr(floating, "train_phase", ruin)
+    model = str(small.save_timm(tmp_path / "m"))
+    run = tune_on(small.image_dataset(tmp_path / "data"), model=model, augment="crop", scheme="none")
+    assert "no epoch was better than the start, which is kept (accuracy on validation 1.0000, best epoch 0.5000)" in (
+        capsys.readouterr().out
+    )
+    kept = transformers.AutoModelForImageClassification.from_pretrained(run.float_model)
+    assert torch.equal(kept.timm_model.get_classifier().weight, seen["probe"])
+    assert run.scores_of("float")["test"]["value"] == 1.0
+
+
+def test_a_head_alone_on_images_that_stay_the_same_is_trained_by_its_probe(
+    tune_on: Any, tmp_path: Path, capsys: Any
+) -> None:
+    options = {"model": str(small.save_timm(tmp_path / "m")), "freeze": "backbone", "scheme": "none"}
+    run = tune_on(small.image_dataset(tmp_path / "data"), augment="none", **options)
+    assert "the probe is what training would find" in capsys.readouterr().out
+    assert run.scores_of("float")["test"]["value"] == 1.0
+
+
 def test_the_worse_of_calibrated_and_trained_is_not_handed_out(
     tune_on: Any, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:  # Q02
