@@ -17,7 +17,7 @@ from edgeft import options as read
 from edgeft.budget import parse_budget
 from edgeft.options import option
 
-VARIANTS = ("original", "float32", "int8-ptq", "int8")
+VARIANTS = ("original", "float32", "float16", "int8-ptq", "int8", "int4-ptq", "int4")
 _DRY_RUN = "print the plan and do nothing"
 _KEEP = "layers that compute in float: names, modules, glob patterns, kinds as softmax, or auto with --budget"
 _RAISE = "give the layers of --keep-float 16-bit activations instead, where the target has them"
@@ -131,8 +131,10 @@ class ExportSpec:
         metavar="NAME|FILE",
     )
     output: Path = option(Path("bundle"), read.path, "folder of the bundle", short="o", metavar="BUNDLE", output=True)
-    variants: tuple[str, ...] = option(
-        VARIANTS, read.names(*VARIANTS), "models to write, with commas between them", metavar="NAME,..."
+    variants: tuple[str, ...] | None = option(
+        None, read.names(*VARIANTS),
+        "models to write, with commas between them, by default original, float32 and those of the run's scheme",
+        metavar="NAME,...",
     )
     opset: int | None = option(None, read.whole(13), "ONNX opset, by default the lowest the scheme needs", metavar="N")
     archive: bool = option(False, read.flag, "also pack the bundle into one .edgeft.tar.gz", flag=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.grids import Grids, trained_state, tune_command
 from edgeft.exporting.judge import Judged, judge
 from edgeft.exporting.samples import Trial
-from edgeft.exporting.variants import INTEGER, Maker
+from edgeft.exporting.variants import FLOAT16, FLOAT32, INTEGER, Maker
 from edgeft.exporting.write import write
 from edgeft.profile import GENERIC, Profile, load_profile
 from edgeft.quant.calibration import calibrate_on
@@ -28,12 +29,19 @@ from edgeft.quant.choice import RANKED
 from edgeft.quant.held import held, score_of
 from edgeft.quant.sensitivity import Switchboard, measure
 from edgeft.runfolder import Run
-from edgeft.scheme import Scheme
+from edgeft.scheme import SCHEMES, Scheme
 from edgeft.tasks.eval_examples import write_examples
-from edgeft.tasks.task import Encoder, Task
+from edgeft.tasks.task import Encoder, Task, TensorSpec
 
 _GIVEN = "the model as given"
 _TUNED = "the fine-tuned float model"
+# Execution providers whose processors compute in float16 faster than in float32.
+_COMPUTE_IN_HALF = frozenset(
+    {
+        "CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider", "ROCMExecutionProvider",
+        "MIGraphXExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider", "WebGpuExecutionProvider",
+    }
+)  # fmt: skip
 # onnxruntime rewrites int8 activations to uint8 on x86, half-way only; ARM leaves them as they are, and so does this.
 _INT8_ACTIVATIONS = {"session.qdqisint8allowed": "1"}
 
@@ -42,13 +50,31 @@ def find_profile(given: str | None, run: Run) -> Profile:
     return load_profile(given or run.profile_name or GENERIC)
 
 
+def choose_variants(run: Run, profile: Profile, asked: Sequence[str] | None) -> tuple[str, ...]:
+    """The variants to write: those asked for, or original, float32, for a GPU float16, and the run's quantized ones.
+
+    Raises UsageError for quantized files that are called otherwise in this run.
+    """
+    name = "int8" if run.scheme_name == "none" else SCHEMES.load(run.scheme_name).variant
+    own = (f"{name}-ptq", name)
+    if asked is None:
+        half = (FLOAT16,) if profile.providers[0] in _COMPUTE_IN_HALF else ()
+        return ("original", FLOAT32, *half, *own)
+    foreign = [each for each in asked if each in INTEGER and each not in own]
+    if foreign and run.scheme_name != "none":
+        raise UsageError(
+            f"the run {run.path} has no {foreign[0]}: it was tuned for {SCHEMES.load(run.scheme_name).title}",
+            f"its quantized models are called {own[0]} and {own[1]}",
+        )
+    return tuple(asked)
+
+
 def refuse_sensitivity(asked: bool, grids: Grids | None) -> None:
     if asked and grids is None:
         raise UsageError(
             "--sensitivity measures what quantizing costs, and only float files are asked for",
             "add int8-ptq to --variants, or leave it out",
         )
-
 
 def say_change(run: Run, profile: Profile, grids: Grids | None, asked: Sequence[str]) -> None:
     """Warn when the trained model does not serve the target, and what is written in its place."""
@@ -90,12 +116,26 @@ def original_is(run: Run) -> str:
     return _GIVEN if run.original_answers_task else _TUNED
 
 
-def int8_title(run: Run) -> str:
+def trained_title(run: Run) -> str:
     if trained_state(run) == "trained":
         return "trained quantization-aware"
     if not run.document["settings"].get("qat_epochs"):
         return "calibrated: no quantization-aware epoch was trained"
     return "calibrated: the quantization-aware model scored lower on validation and was not kept"
+
+
+def device_preprocessing(run: Run, scheme: Scheme | None) -> dict[str, Any]:
+    """How the device prepares inputs: as in training, but with texts padded to the longest where sizes are fixed."""
+    if scheme is None or not scheme.static_shapes or "max_length" not in run.preprocessing:
+        return run.preprocessing
+    return {**run.preprocessing, "pad_to": run.preprocessing["max_length"]}
+
+
+def device_shapes(specs: Sequence[TensorSpec], scheme: Scheme | None) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs as the files declare them: one query at a time where the target's sizes are fixed."""
+    if scheme is None or not scheme.static_shapes:
+        return tuple(specs)
+    return tuple(replace(spec, shape=(1, *spec.shape[1:])) for spec in specs)
 
 
 def plan_lines(
@@ -118,7 +158,7 @@ def make_and_judge(name: str, maker: Maker, folder: Path, task: Task, trial: Tri
     artifact = Artifact(
         name,
         path,
-        maker.sources.inputs,
+        maker.inputs,
         maker.output,
         trial.batches,
         trial.ids,
@@ -127,6 +167,7 @@ def make_and_judge(name: str, maker: Maker, folder: Path, task: Task, trial: Tri
         made.float_nodes,
         _options(scheme),
         made.reordered,
+        made.as_written,
     )
     return judge(name, made, artifact, task, trial.labels)
 

@@ -15,9 +15,9 @@ import onnx_ir as ir
 from edgeft.exporting import graph
 
 _SHIFT = 128
-# Of a linear kernel's inputs the weight and its zero points; and the zero point of its data, which has the data's type.
-_MOVED = (1, 5)
-_DATA_ZERO_POINT = 4
+# Of each integer kernel that a file itself holds: where its weight and its zero point stand, and the zero point of its
+# data, which has the data's type. Ranges taken at run time are always uint8.
+_PLACES = {graph.LINEAR_KERNEL: ((1, 5), 4), "MatMulInteger": ((1, 3), None)}
 
 
 def exact(path: Path) -> bytes | None:
@@ -25,23 +25,49 @@ def exact(path: Path) -> bytes | None:
 
     Products of two int8 numbers are added in 32 bits on every processor.
     """
-    try:
-        model = ir.load(path)
-    except Exception:  # a file that is no model: onnxruntime, which opens it next, says so with its name
+    model = _load(path)
+    if model is None:
         return None
-    kernels = graph.nodes(model, graph.LINEAR_KERNEL)
     moved: dict[ir.Value, ir.Value] = {}
-    for node in kernels:
-        zero_point = graph.array(node.inputs[_DATA_ZERO_POINT])
+    changed = False
+    for node in graph.nodes(model, *_PLACES):
+        weights, data = _PLACES[node.op_type]
+        zero_point = graph.array(node.inputs[data]) if data is not None else np.uint8(0)
         if zero_point is None or zero_point.dtype != np.uint8:
             continue
-        for index in _MOVED:
+        if len(node.inputs) <= weights[-1]:
+            node.resize_inputs(weights[-1] + 1)
+        for index in weights:
             value = node.inputs[index]
-            content = graph.array(value)
-            if value is None or content is None or content.dtype != np.int8:
+            content = graph.array(value) if value is not None else np.int8(0)  # a zero point left out is 0
+            if content is None or content.dtype != np.int8:
                 continue
-            if value not in moved:
+            new = moved.get(value) if value is not None else None
+            if new is None:
                 shifted = (content.astype(np.int16) + _SHIFT).astype(np.uint8)
-                moved[value] = graph.initializer(model, f"{value.name}_u8", shifted)
-            node.replace_input_with(index, moved[value])
-    return ir.serde.serialize_model(model).SerializeToString() if moved else None
+                new = graph.initializer(model, f"{node.name}_{index}_u8", shifted)
+            if value is not None:
+                moved[value] = new
+            node.replace_input_with(index, new)
+            changed = True
+    return ir.serde.serialize_model(model).SerializeToString() if changed else None
+
+
+def holds_int8_blocks(path: Path) -> bool:
+    """Are there int8 weights with a scale for each block of inputs?"""
+    model = _load(path)
+    pairs = graph.nodes(model, "DequantizeLinear") if model is not None else []
+    return any("block_size" in node.attributes and _is_int8(node.inputs[0]) for node in pairs)
+
+
+def _is_int8(value: ir.Value | None) -> bool:
+    content = graph.array(value)
+    return content is not None and content.dtype == np.int8
+
+
+def _load(path: Path) -> ir.Model | None:
+    """None for a file that is no model: onnxruntime, which opens it next, says so with its name."""
+    try:
+        return ir.load(path)
+    except Exception:
+        return None

@@ -19,6 +19,7 @@ PRODUCTS = ("Conv", "Gemm", "MatMul")
 # data, weight, scale of the data, scales of the weight, zero points of both, bias.
 MICROSOFT = "com.microsoft"
 LINEAR_KERNEL = "MatMulIntegerToFloat"
+_NEVER_CONSTANT = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 INTEGERS = (
     ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT16, ir.DataType.UINT16, ir.DataType.INT32,
 )  # fmt: skip
@@ -41,11 +42,14 @@ def array(value: ir.Value | None) -> Array | None:
     if value.is_initializer():
         return None if value.const_value is None else value.const_value.numpy()
     producer = value.producer()
-    if producer is None or value.is_graph_input() or producer.op_type in ("QuantizeLinear", "DequantizeLinear"):
+    if producer is None or value.is_graph_input() or producer.op_type in _NEVER_CONSTANT:
         return None
-    inputs = [array(each) for each in producer.inputs]
-    if any(content is None and given is not None for content, given in zip(inputs, producer.inputs, strict=True)):
-        return None
+    inputs = []
+    for given in producer.inputs:
+        inputs.append(array(given))
+        # Not one input further: each would be followed to the beginning of the graph, and from there again.
+        if inputs[-1] is None and given is not None:
+            return None
     return _evaluate(producer, inputs)[producer.outputs.index(value)]
 
 
@@ -95,8 +99,8 @@ def before(model: ir.Model, place: ir.Node, op_type: str, inputs: Sequence[ir.Va
 
 
 def axis_of(node: ir.Node) -> dict[str, Any]:
-    """The axis attribute of a node as keyword argument; empty when it has none."""
-    return {"axis": node.attributes["axis"].as_int()} if "axis" in node.attributes else {}
+    """The axis attribute of a node, and its block size, as keyword arguments; empty when it has none."""
+    return {name: node.attributes[name].as_int() for name in ("axis", "block_size") if name in node.attributes}
 
 
 def plain_attributes(node: ir.Node) -> dict[str, Any]:
@@ -106,27 +110,42 @@ def plain_attributes(node: ir.Node) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Grid:
-    """Scale and zero point of a QuantizeLinear or DequantizeLinear: arrays as stored, and the axis or None."""
+    """Scale and zero point of a QuantizeLinear or DequantizeLinear: arrays as stored, and the axis or None.
+
+    block   so many values along the axis share a scale; 0 = the axis has one scale a value
+    """
 
     scale: Array
     zero_point: Array
     axis: int | None
+    block: int = 0
 
 
 def grid(node: ir.Node) -> Grid | None:
     """None when scale or zero point are not constants of the file."""
     scale = array(node.inputs[1])
-    zero = array(node.inputs[2]) if len(node.inputs) > 2 else np.zeros_like(scale, dtype=np.uint8)
-    if scale is None or zero is None:
+    if scale is None:
         return None
-    attribute = node.attributes.get("axis")
-    axis = None if scale.size == 1 else (attribute.as_int() if attribute is not None else 1)
-    return Grid(scale, zero, axis)
+    zero = array(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(scale.shape, _stored_type(node))
+    if zero is None:
+        return None
+    attributes = axis_of(node)
+    block = attributes.get("block_size", 0)
+    return Grid(scale, zero, None if scale.size == 1 and not block else attributes.get("axis", 1), block)
+
+
+def _stored_type(node: ir.Node) -> np.dtype[Any]:
+    """Type of the integers of a pair without a zero point."""
+    given = node.attributes.get("output_dtype")
+    if given is not None:
+        return ir.DataType(given.as_int()).numpy()
+    stored = array(node.inputs[0]) if node.op_type == "DequantizeLinear" else None
+    return np.dtype(np.uint8) if stored is None else stored.dtype
 
 
 def same_grid(one: Grid, other: Grid) -> bool:
     return (
-        one.axis == other.axis
+        (one.axis, one.block) == (other.axis, other.block)
         and one.zero_point.dtype == other.zero_point.dtype
         and np.array_equal(one.scale.ravel(), other.scale.ravel())
         and np.array_equal(one.zero_point.ravel(), other.zero_point.ravel())
@@ -187,12 +206,13 @@ def bias_content(value: ir.Value | None) -> Array | None:
 
 
 def product_scale(node: ir.Node) -> Array | None:
-    """float32(s_x) * float32(s_w) of a product of a dequantized tensor and a stored weight; None for others."""
+    """float32(s_x) * float32(s_w) of a product of a dequantized tensor and a stored weight; None for others, and for
+    weights in blocks, whose sums have no one scale."""
     data, weight = dequantize_of(node.inputs[0]), stored_weight(node.inputs[1])
     if data is None or weight is None:
         return None
     of_data, of_weight = grid(data), grid(weight)
-    if of_data is None or of_weight is None or of_data.scale.size != 1:
+    if of_data is None or of_weight is None or of_data.scale.size != 1 or of_weight.block:
         return None
     return of_data.scale.astype(np.float32).reshape(()) * of_weight.scale.astype(np.float32)
 

@@ -19,7 +19,7 @@ from edgeft.runfolder import Run
 from edgeft.scheme import SCHEMES, Scheme, way_to
 from edgeft.specs import TuneSpec
 
-PTQ, TRAINED = INTEGER
+_CALIBRATED = "-ptq"
 # QuantizeLinear takes 16-bit integers from here on.
 _OPSET_16_BIT = 21
 # Settings of a run that the command for another target says itself, or that a float model at hand makes needless.
@@ -71,7 +71,9 @@ def find_grids(run: Run, profile: Profile, variants: Sequence[str], wish: Wish) 
         )
     trained: Scheme = SCHEMES.load(run.scheme_name)
     computed: list[Scheme] = [SCHEMES.load(name) for name in profile.schemes]
-    stored = next((scheme for scheme in computed if scheme.trained_as == trained.trained_as), computed[0])
+    # A scheme chosen for this very target when the run was tuned stands; another target has its own.
+    own = [trained] if profile.id == run.profile_name else []
+    stored = next((each for each in [*own, *computed] if each.trained_as == trained.trained_as), computed[0])
     if wish.wide:
         refuse_raise(stored)
     if wish.wide or chosen_layers(run.quantized).raised:
@@ -85,9 +87,9 @@ def find_grids(run: Run, profile: Profile, variants: Sequence[str], wish: Wish) 
         )
     if way == "calibrate" and trained_state(run) == "trained":
         variants = _without_trained(variants)
-    elif wish and TRAINED in asked and trained_state(run) == "trained":
+    elif wish and trained.variant in asked and trained_state(run) == "trained":
         raise UsageError(
-            f"--keep-float adds layers to those that {TRAINED} was trained without",
+            f"--keep-float adds layers to those that {trained.variant} was trained without",
             f"type --variants {','.join(_without_trained(variants))}, or tune again with --keep-float",
         )
     return Grids(trained, stored, way == "calibrate" or bool(wish), tuple(variants))
@@ -95,12 +97,13 @@ def find_grids(run: Run, profile: Profile, variants: Sequence[str], wish: Wish) 
 
 def _refuse_idle(wish: Wish) -> None:
     if wish:
-        raise UsageError("--keep-float has no meaning for float files", f"add {PTQ} to --variants, or leave it out")
+        raise UsageError("--keep-float has no meaning for float files", "add int8-ptq to --variants, or leave it out")
 
 
 def _without_trained(variants: Sequence[str]) -> tuple[str, ...]:
     """The calibrated variant in the place of the trained one."""
-    return tuple(dict.fromkeys(PTQ if name == TRAINED else name for name in variants))
+    trained = [name for name in INTEGER if not name.endswith(_CALIBRATED)]
+    return tuple(dict.fromkeys(f"{name}{_CALIBRATED}" if name in trained else name for name in variants))
 
 
 def tune_command(run: Run, profile: Profile) -> str:

@@ -88,13 +88,17 @@ def _attempt(compute: Callable[[], Figure], otherwise: Figure) -> Figure:
 
 
 def _parity(artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> dict[str, Any]:
-    stages = {"torch": artifact.expected, "file": artifact.plain, "optimized": artifact.optimized}
+    stages = {"torch": artifact.written, "file": artifact.plain, "optimized": artifact.optimized}
+    pairs = [("torch", "torch", "file"), ("optimizer", "file", "optimized")]
+    if artifact.as_written is not None:
+        stages["trained"] = artifact.expected
+        pairs.append(("fused", "trained", "optimized"))
     found: dict[str, Any] = {"samples": len(labels)}
     if not all(np.isfinite(logits).all() for logits in stages.values()):
         return found
     names = [str(index) for index in range(artifact.expected.shape[1])]
     scores = {stage: task.score(task.decode(logits), labels, names).value for stage, logits in stages.items()}
-    for title, one, other in (("torch", "torch", "file"), ("optimizer", "file", "optimized")):
+    for title, one, other in pairs:
         found[f"{title}_same_answer"] = float(same_answer(stages[one], stages[other]).mean())
         found[f"{title}_cosine"] = cosine(stages[one], stages[other])
     return {**found, task.metric: {stage: float(value) for stage, value in scores.items()}}
@@ -102,7 +106,9 @@ def _parity(artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> dict[s
 
 def _grids(artifact: Artifact) -> dict[str, tuple[str, str, str]]:
     pairs = {str(node.name): _types(node) for node in graph.nodes(artifact.model, *graph.PRODUCTS)}
-    return pairs | {str(node.name): _kernel_types(node) for node in graph.nodes(artifact.model, graph.LINEAR_KERNEL)}
+    kernels = {str(node.name): _kernel_types(node) for node in graph.nodes(artifact.model, graph.LINEAR_KERNEL)}
+    integers = {str(node.name): _integer_types(node) for node in graph.nodes(artifact.model, "MatMulInteger")}
+    return pairs | kernels | integers
 
 
 def _kernel_types(node: ir.Node) -> tuple[str, str, str]:
@@ -111,11 +117,20 @@ def _kernel_types(node: ir.Node) -> tuple[str, str, str]:
     return str(data.dtype), f"{weight.dtype}{' per channel' if scales.size > 1 else ''}", "float32 on int32 grid"
 
 
+def _integer_types(node: ir.Node) -> tuple[str, str, str]:
+    """Of a product of integers whose data got its range at run time; its bias is added in float."""
+    weight = graph.array(node.inputs[1])
+    kind = "integer" if weight is None else str(weight.dtype)
+    return "uint8 at run time", kind, "float32"
+
+
 def _types(node: Any) -> tuple[str, str, str]:
     data, weight = graph.dequantize_of(node.inputs[0]), graph.producer_of(node.inputs[1], "DequantizeLinear")
     slot = graph.bias_slot(node)
     bias = graph.stored_weight(slot[0].inputs[slot[1]]) if slot is not None else None
-    return _type(data), _type(weight), _type(bias) if slot is not None else "none"
+    grid = graph.grid(weight) if weight is not None else None
+    read = f"float32, int8 in blocks of {grid.block} in the kernel" if grid is not None and grid.block else _type(data)
+    return read, _type(weight), _type(bias) if slot is not None else "none"
 
 
 def _type(source: Any) -> str:
@@ -125,7 +140,9 @@ def _type(source: Any) -> str:
     grid = graph.grid(source)
     stored = graph.array(source.inputs[0])
     kind = str(stored.dtype if stored is not None else grid.zero_point.dtype if grid is not None else "integer")
-    return f"{kind} per channel" if grid is not None and grid.axis is not None and kind != "int32" else kind
+    if grid is None or grid.axis is None or kind == "int32":
+        return kind
+    return f"{kind} in blocks of {grid.block}" if grid.block else f"{kind} per channel"
 
 
 def float_kernels(artifact: Artifact) -> Counter[str]:

@@ -9,15 +9,17 @@ from typing import Any
 from edgeft.exporting.costs import costs_section
 from edgeft.exporting.judge import Judged
 from edgeft.exporting.table import table
+from edgeft.exporting.variants import FLOAT16, FLOAT32
 
 _PLACES = 4
+FLOATS = (FLOAT32, FLOAT16)
 
 
 def write_report(document: Mapping[str, Any], judged: Sequence[Judged]) -> str:
     """Markdown, written to be read by a person."""
     parts = [_head(document, judged), _files(judged), _checks(judged), _accuracy(document, judged)]
     parts.append(costs_section(document.get("sensitivity", {})))
-    integer = [each for each in judged if each.made.scheme != "float32"]
+    integer = [each for each in judged if each.made.scheme not in FLOATS]
     parts += [_products(each, integer[:index]) for index, each in enumerate(integer)]
     parts.append(_warnings(judged))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -76,11 +78,18 @@ def _accuracy(document: Mapping[str, Any], judged: Sequence[Judged]) -> str:
             rows.append([each.name, figures[0], figures[1], figures[2], *same])
     if not rows:
         return ""
+    kernels = [
+        f"Kernels of {each.name} round data in blocks, which the file does not say: rounded so in torch "
+        f"{each.parity[metric]['trained']:.{_PLACES}f}, same answer {each.parity['fused_same_answer']:.2%}."
+        for each in judged
+        if "trained" in each.parity.get(metric, {})
+    ]
     n = next(each.parity["samples"] for each in judged if metric in each.parity)
     parts = [
         f"## {metric.capitalize()} after every step",
         f"On {n} held-out examples; `edgeft eval` measures all of them on the device.",
         table(["variant", "in torch", "file, optimizer off", "file, optimizer on", "torch = file", "off = on"], rows),
+        *kernels,
     ]
     scores = document["provenance"]["scores"]
     if scores:
@@ -131,10 +140,14 @@ def warnings(each: Judged) -> list[str]:
         found.append(
             f"{each.copied_bytes:,} bytes are constants stored more than once: the model uses one weight in several "
             "places, and a quantized one needs a copy for each, since its scale and bias belong to the place"
-            if each.made.scheme != "float32"
+            if each.made.scheme not in FLOATS
             else f"{each.copied_bytes:,} bytes are constants stored more than once"
         )
     left = [product for product in each.products if not product.integer]
-    if each.made.scheme != "float32" and left:
+    if each.made.scheme not in FLOATS and left:
         found.append(f"{len(left)} products run in float: {', '.join(product.name for product in left[:5])}")
+    if each.made.scheme == FLOAT16:
+        found.append("checked with CPU kernels, which read float16 and compute in float32; GPUs compute in float16")
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(each.made.float_nodes.items())[:5])
+        found += [f"{len(each.made.float_nodes)} operators stay float32 ({reasons})"] if reasons else []
     return found

@@ -33,11 +33,12 @@ def export(spec: ExportSpec) -> Bundle | None:
     """
     run = Run.open(spec.run)
     profile = acts.find_profile(spec.profile, run)
+    asked = acts.choose_variants(run, profile, spec.variants)
     wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
-    grids = find_grids(run, profile, spec.variants, wish)
+    grids = find_grids(run, profile, asked, wish)
     acts.refuse_sensitivity(spec.sensitivity, grids)
     trained, stored = (grids.trained, grids.stored) if grids is not None else (None, None)
-    variants = grids.variants if grids is not None else spec.variants
+    variants = grids.variants if grids is not None else asked
     versions = choose_versions(stored, spec.opset, profile)
     acts.refuse_place(spec.output, spec.run)
     task = TASKS.load(run.task)
@@ -46,16 +47,23 @@ def export(spec: ExportSpec) -> Bundle | None:
         for line in acts.plan_lines(run, profile, grids, versions, variants, spec.output):
             console.result(line)
         return None
-    acts.say_change(run, profile, grids, spec.variants)
+    acts.say_change(run, profile, grids, asked)
 
-    encoder = task.encoder(run.preprocessing, run.path)
+    preprocessing = acts.device_preprocessing(run, stored)
+    encoder = task.encoder(preprocessing, run.path)
     examples = held_out(run, spec.samples)
-    trial = encode(encoder, examples, int(run.document["seed"]))
-    output = task.output_spec(len(run.labels))
-    sources = Sources(run, task.auto_model, encoder.inputs, trial.example())
-    state, title = trained_state(run), acts.int8_title(run)
-    again = Again(run, task, encoder, wish) if grids is not None and grids.again else None
-    maker = Maker(sources, trial, output, versions, original_is, trained, stored, state, title, again)
+    trial = encode(encoder, examples, int(run.document["seed"]), stored is not None and stored.one_by_one)
+    inputs = acts.device_shapes(encoder.inputs, stored)
+    (output,) = acts.device_shapes([task.output_spec(len(run.labels))], stored)
+    # Graphs are captured as they were while tuning, with free sizes: the names of their parts depend on it.
+    trained_on = task.encoder(run.preprocessing, run.path)
+    sources = Sources(run, task.auto_model, trained_on.inputs, trial.example())
+    traced_with = trial.example(rows=1 if stored is not None and stored.static_shapes else 2)
+    state, title = trained_state(run), acts.trained_title(run)
+    again = Again(run, task, trained_on, wish) if grids is not None and grids.again else None
+    maker = Maker(
+        sources, trial, inputs, output, traced_with, versions, original_is, trained, stored, state, title, again
+    )
 
     with files.whole_folder(spec.output) as folder:
         judged = [
@@ -68,7 +76,7 @@ def export(spec: ExportSpec) -> Bundle | None:
         write_reference(folder, encoder, task.content)
         scheme = stored.name if stored is not None else "float32"
         document = manifest(
-            run, profile, scheme, encoder.inputs, output, versions, judged, carried, original_is, sensitivity
+            run, profile, scheme, preprocessing, inputs, output, versions, judged, carried, original_is, sensitivity
         )
         files.write_text(folder / REPORT, write_report(document, judged))
         Bundle.write_manifest(folder, document)

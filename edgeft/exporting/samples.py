@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,12 +33,22 @@ class Trial:
     def tensors(self) -> list[dict[str, Tensor]]:
         return [{name: torch.from_numpy(content) for name, content in batch.items()} for batch in self.batches]
 
-    def example(self) -> dict[str, Tensor]:
-        """Two rows: what a graph with a free batch is captured with."""
+    def example(self, rows: int = 2) -> dict[str, Tensor]:
+        """Two rows of the longest batch: what a graph with a free batch is captured with. One for a fixed batch."""
+        longest = max(self.batches, key=lambda batch: max(content[0].size for content in batch.values()))
         return {
-            name: torch.from_numpy(np.ascontiguousarray(np.resize(content, (2, *content.shape[1:]))))
-            for name, content in self.batches[0].items()
+            name: torch.from_numpy(np.ascontiguousarray(np.resize(content, (rows, *content.shape[1:]))))
+            for name, content in longest.items()
         }
+
+    def rows(self, n: int) -> Iterator[Batch]:
+        """The first `n` samples, one by one."""
+        singles = (
+            {name: content[index : index + 1] for name, content in batch.items()}
+            for batch in self.batches
+            for index in range(len(next(iter(batch.values()))))
+        )
+        return itertools.islice(singles, n)
 
 
 def held_out(run: Run, n: int | None) -> list[Example]:
@@ -52,12 +63,16 @@ def _some(examples: Sequence[Example], n: int | None, seed: int) -> list[Example
     return [examples[index] for index in sorted(chosen)]
 
 
-def encode(encoder: Encoder, examples: Sequence[Example], seed: int) -> Trial:
-    """Up to TRIED of `examples`, encoded as the device will encode them."""
+def encode(encoder: Encoder, examples: Sequence[Example], seed: int, one_by_one: bool = False) -> Trial:
+    """Up to TRIED of `examples`, encoded as the device will encode them.
+
+    one_by_one   a batch holds one sample: several would give other numbers, or cannot be run
+    """
     chosen = _some(examples, TRIED, seed)
-    starts = range(0, len(chosen), _BATCH)
+    wide = 1 if one_by_one else _BATCH
+    starts = range(0, len(chosen), wide)
     batches = [
-        encoder([example.content for example in chosen[start : start + _BATCH]])
+        encoder([example.content for example in chosen[start : start + wide]])
         for start in console.track(starts, "encoding samples", unit="batches")
     ]
     labels = np.array([example.label for example in chosen], np.int64)

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-from onnxscript import opset19, opset21
+from onnxscript import opset18, opset19, opset21
 
 import edgeft.quant.ops  # noqa: F401  (registers torch.ops.edgeft.fq)
 
@@ -18,6 +18,7 @@ ONNX_TYPES = {
     2: ir.DataType.UINT16,
     3: ir.DataType.INT16,
     4: ir.DataType.INT32,
+    5: ir.DataType.INT4,
 }
 # QuantizeLinear takes 16-bit integers from opset 21 on.
 _EIGHT_BIT = (0, 1)
@@ -31,6 +32,23 @@ def _fake_quantize(x: Any, scale: Any, zero_point: Any, axis: int, dtype: int) -
     return op.DequantizeLinear(op.QuantizeLinear(x, scale, zero, **along), scale, zero, **along)
 
 
+def _fake_quantize_blocks(weight: Any, scale: Any, dtype: int) -> Any:
+    """weight float [out, in], scale float32 [out, in / block], zero points of 0."""
+    block = int(weight.shape[1]) // int(scale.shape[1])
+    codes = opset21.QuantizeLinear(weight, scale, axis=1, block_size=block, output_dtype=int(ONNX_TYPES[dtype]))
+    return opset21.DequantizeLinear(codes, scale, axis=1, block_size=block)
+
+
+def _fake_quantize_dynamic(x: Any) -> Any:
+    """x float, any shape; the range is that of the whole tensor."""
+    codes, scale, zero = opset18.DynamicQuantizeLinear(x)
+    return opset19.DequantizeLinear(codes, scale, zero)
+
+
 def table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """What torch.onnx.export takes as custom_translation_table."""
-    return {torch.ops.edgeft.fq.default: _fake_quantize}
+    return {
+        torch.ops.edgeft.fq.default: _fake_quantize,
+        torch.ops.edgeft.fq_blocks.default: _fake_quantize_blocks,
+        torch.ops.edgeft.fq_dynamic.default: _fake_quantize_dynamic,
+    }

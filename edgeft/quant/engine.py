@@ -13,11 +13,11 @@ from torch import Tensor, fx, nn
 from edgeft.errors import ModelError
 from edgeft.quant.bake import bake_constants
 from edgeft.quant.capture import capture, prepare
+from edgeft.quant.data import DataQuantizer
 from edgeft.quant.fold import fold_affine, fold_batch_norm
 from edgeft.quant.insert import Inserter
 from edgeft.quant.nodes import attribute
 from edgeft.quant.observe import METHODS
-from edgeft.quant.ops import along
 from edgeft.quant.quantizer import MODES, BiasQuantizer, Quantizer, SameGrid
 from edgeft.quant.rewrite import PLAIN, rewrite
 from edgeft.quant.uniform import drop_idle_masks
@@ -71,8 +71,14 @@ class QuantModel(nn.Module):
         if mode == "export":
             self._clip_weights()
         for module in self.graph.modules():
-            if isinstance(module, (Quantizer, SameGrid, BiasQuantizer)):
+            if isinstance(module, (Quantizer, SameGrid, BiasQuantizer, DataQuantizer)):
                 module.mode = mode
+
+    def leave_kernel_rounding(self) -> None:
+        """Compute as the exported file is written: without the rounding that happens inside the runtime's kernels."""
+        for module in self.graph.modules():
+            if isinstance(module, DataQuantizer) and module.in_kernel:
+                module.mode = "float"
 
     def clamp(self) -> None:
         """Keep every trained scale within its bounds and every bias within int32; after each optimizer step."""
@@ -119,7 +125,7 @@ class QuantModel(nn.Module):
         QuantizeLinear knows only the bounds of the storage type, not narrower ones."""
         for quantizer, weight in self._weights():
             if quantizer.grid.symmetric and quantizer.ready:
-                scale = along(quantizer.scale, quantizer.axis, weight.dim())
+                scale = quantizer.spread(weight)
                 low, high = scale * quantizer.grid.qmin, scale * quantizer.grid.qmax
                 weight.copy_(torch.minimum(torch.maximum(weight, low), high))
 

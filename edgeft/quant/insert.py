@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
+from edgeft.quant.blocks import BlockQuantizer
 from edgeft.quant.marks import is_bookkeeping, live_nodes, masked_nodes
 from edgeft.quant.nodes import attribute, is_float
 from edgeft.quant.operators import (
@@ -36,7 +37,8 @@ from edgeft.quant.operators import (
     pad_value,
 )
 from edgeft.quant.quantizer import BiasQuantizer, Quantizer, SameGrid
-from edgeft.scheme import Scheme
+from edgeft.quant.run_time import RunTime
+from edgeft.scheme import Grid, Scheme
 
 # Operators whose integer kernels need every data input on a grid.
 NEEDS_QUANTIZED_INPUTS = WEIGHTED | MATMUL | BINARY | {"cat"}
@@ -67,6 +69,10 @@ class Inserter:
     completed: list[str] = field(default_factory=list)
     kept_float: list[tuple[str, str]] = field(default_factory=list)
     _on_grid: dict[fx.Node, fx.Node] = field(default_factory=dict)
+    _run_time: RunTime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._run_time = RunTime(self.graph, self.find)
 
     def run(self) -> None:
         nodes = list(self.graph.graph.nodes)
@@ -169,9 +175,23 @@ class Inserter:
         assert isinstance(weight, fx.Node)
         tensor = attribute(self.graph, weight)
         assert tensor is not None
-        grid = self.scheme.linear_weight if name_of(node) == "linear" else self.scheme.weight
-        quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True, constant=True)
+        grid = self.scheme.weight
+        if name_of(node) == "linear":
+            grid = self._linear_grid(node, tensor) or grid
+        if grid.block:
+            quantizer: Quantizer = BlockQuantizer(grid, *tensor.shape)
+        else:
+            quantizer = Quantizer(grid, channels=tensor.shape[0], axis=0, whole_range=True, constant=True)
         self._replace_argument(node, 1, quantizer, f"{node.name}_weight_fq")
+        if self.scheme.linear_data is not None and self.scheme.linear_data.block == grid.block:
+            self._run_time.insert(node, self.scheme.linear_data)
+
+    def _linear_grid(self, node: fx.Node, weight: Tensor) -> Grid | None:
+        """The grid the scheme wants for the weight of a linear layer; None where the layer cannot have it."""
+        last = self.scheme.last_weight
+        grid = last if last is not None and _answers(node) else self.scheme.linear_weight
+        fits = not grid.block or (weight.shape[1] % grid.block == 0 and self._run_time.float_source(node) is not None)
+        return grid if fits else None
 
     def _quantize_table(self, node: fx.Node) -> None:
         quantizer = Quantizer(self.scheme.table, constant=True)
@@ -183,7 +203,7 @@ class Inserter:
         name = name_of(node)
         if name not in NEEDS_QUANTIZED_INPUTS or node not in self.live or node in self.masked:
             return
-        if self._rescales(node):
+        if self._rescales(node) or self._run_time.reads(node):
             return
         if name in BINARY and self._may_stay_float(name) and not self._is_integer_sum(node, name):
             return
@@ -220,6 +240,18 @@ class Inserter:
         for index, operand in operands:
             if operand in self.live and is_float(operand) and self.find(operand) is None:
                 self._replace_operand(node, index, operand)
+
+    def _quantize_linear(self, node: fx.Node) -> None:
+        """Put tables, weights of linear layers and what these read on grids; say why other products stay float."""
+        name = name_of(node)
+        if name == "embedding" and attribute(self.graph, node.args[0]) is not None:
+            self._replace_argument(node, 0, Quantizer(self.scheme.table, constant=True), f"{node.name}_table_fq")
+            return
+        weight = attribute(self.graph, node.args[1]) if name == "linear" else None
+        if weight is not None and self._linear_grid(node, weight) is not None:
+            self._quantize_weight(node)
+        elif name in WEIGHTED | MATMUL:
+            self.kept_float.append((node.name, _why_float(name, weight)))
 
     def _quantize_bias(self, node: fx.Node) -> None:
         if (
@@ -315,7 +347,19 @@ class Inserter:
 _ACTS: dict[str, tuple[Callable[[Inserter, fx.Node], None], ...]] = {
     "outputs": (Inserter._visit, Inserter._complete, Inserter._quantize_bias),
     "inputs": (Inserter._quantize_reads, Inserter._quantize_bias),
+    "linear": (Inserter._quantize_linear,),
 }
+
+
+def _answers(node: fx.Node) -> bool:
+    """Is this the linear layer whose outputs are the logits?"""
+    return name_of(node) == "linear" and all(user.op == "output" for user in node.users)
+
+
+def _why_float(name: str, weight: Tensor | None) -> str:
+    if name == "linear" and weight is not None:
+        return f"its {weight.shape[1]} inputs are no multiple of the block, or come from a table"
+    return "this scheme leaves all but linear layers in float"
 
 
 def _only_user_clips(node: fx.Node) -> bool:

@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 # Codes of the storage types in the exported operator; exporting/translate.py holds their ONNX types.
-DTYPE_CODES = {"u8": 0, "s8": 1, "u16": 2, "s16": 3, "s32": 4}
-DTYPE_BOUNDS = {0: (0, 255), 1: (-128, 127), 2: (0, 65535), 3: (-32768, 32767), 4: (-(2**31), 2**31 - 1)}
+DTYPE_CODES = {"u8": 0, "s8": 1, "u16": 2, "s16": 3, "s32": 4, "s4": 5}
+DTYPE_BOUNDS = {
+    0: (0, 255), 1: (-128, 127), 2: (0, 65535), 3: (-32768, 32767), 4: (-(2**31), 2**31 - 1), 5: (-8, 7),
+}  # fmt: skip
 
 
 def along(values: Tensor, axis: int, rank: int) -> Tensor:
@@ -113,4 +115,33 @@ def fq(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, dtype: int) -> T
 
 @fq.register_fake
 def _(x: Tensor, scale: Tensor, zero_point: Tensor, axis: int, dtype: int) -> Tensor:
+    return torch.empty_like(x)
+
+
+@torch.library.custom_op("edgeft::fq_blocks", mutates_args=())
+def fq_blocks(weight: Tensor, scale: Tensor, dtype: int) -> Tensor:
+    """The same for a weight [out, in] with scales [out, in / block] and zero points of 0; the last axis is blocked."""
+    qmin, qmax = DTYPE_BOUNDS[dtype]
+    blocks = weight.unflatten(-1, (scale.shape[-1], -1))
+    s = scale.unsqueeze(-1)
+    return (torch.clamp(torch.round(blocks / s), qmin, qmax) * s).flatten(-2)
+
+
+@fq_blocks.register_fake
+def _(weight: Tensor, scale: Tensor, dtype: int) -> Tensor:
+    return torch.empty_like(weight)
+
+
+@torch.library.custom_op("edgeft::fq_dynamic", mutates_args=())
+def fq_dynamic(x: Tensor) -> Tensor:
+    """The operator that exports as DynamicQuantizeLinear, DequantizeLinear: uint8, range from the whole tensor."""
+    low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
+    s = (high - low) / 255
+    s = torch.where(s == 0, torch.ones_like(s), s)
+    z = torch.round(-low / s)
+    return (torch.clamp(torch.round(x / s) + z, 0, 255) - z) * s
+
+
+@fq_dynamic.register_fake
+def _(x: Tensor) -> Tensor:
     return torch.empty_like(x)

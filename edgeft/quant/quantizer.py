@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeft.quant.observe import METHODS, Range, RangeObserver, collapsed
-from edgeft.quant.ops import DTYPE_CODES, FakeQuantize, RoundBias, fq
+from edgeft.quant.ops import DTYPE_CODES, FakeQuantize, RoundBias, along, fq
 from edgeft.scheme import MIN_SCALE, Grid
 
 MODES = ("float", "watch", "calibrate", "train", "export")
@@ -112,6 +112,10 @@ class Quantizer(nn.Module):
         y: Tensor = fq(x, self.scale, self.zero_point, axis, DTYPE_CODES[self.grid.dtype])
         return y
 
+    def spread(self, weight: Tensor) -> Tensor:
+        """The scale, shaped so that it multiplies `weight`."""
+        return along(self.scale, self.axis, weight.dim())
+
     @torch.no_grad()
     def set_from_weight(self, weight: Tensor) -> None:
         """Scale of each channel from its largest magnitude; a channel of zeros gets the smallest scale."""
@@ -162,10 +166,10 @@ def _largest_scale(clip: tuple[float, float] | None, low: float, high: float) ->
 
 _FORWARD: dict[str, Callable[[Quantizer, Tensor], Tensor]] = {
     "float": lambda quantizer, x: x,
-    "watch": Quantizer._watch,
-    "calibrate": Quantizer._calibrate,
-    "train": Quantizer._train,
-    "export": Quantizer._export,
+    "watch": lambda quantizer, x: quantizer._watch(x),
+    "calibrate": lambda quantizer, x: quantizer._calibrate(x),
+    "train": lambda quantizer, x: quantizer._train(x),
+    "export": lambda quantizer, x: quantizer._export(x),
 }
 
 

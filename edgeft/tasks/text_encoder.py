@@ -2,7 +2,8 @@
 
     {"kind": "text", "tokenizer": file, "max_length": n, "inputs": ["input_ids", "attention_mask", "token_type_ids"],
      "pad_id": n, "pad_type_id": n, "vocabulary": n,
-     "padding_side": "right" | "left", "truncation_side": "right" | "left"   (both "right" when absent)}
+     "padding_side": "right" | "left", "truncation_side": "right" | "left"   (both "right" when absent),
+     "pad_to": n   (absent: the longest text given)}
 
 `inputs` are those the model takes: type ids are supplied (zeros where the tokenizer makes none) or left out as it says.
 `vocabulary` is the number of rows of the model's embedding: an id outside it would read another row or fail.
@@ -46,7 +47,10 @@ def load_tokenizer(path: Path) -> Any:
 
 
 class TextEncoder:
-    """Texts -> {input name: int64 [n, longest]}; `truncated` counts the texts cut so far, `encoded` all texts."""
+    """Texts -> {input name: int64 [n, longest or pad_to]}.
+
+    `truncated` counts the texts cut so far, `encoded` all texts.
+    """
 
     def __init__(self, preprocessing: Mapping[str, Any], folder: Path) -> None:
         how = check(preprocessing, "text", _REQUIRED)
@@ -57,11 +61,12 @@ class TextEncoder:
         self._tokenizer.enable_truncation(
             int(how["max_length"]), direction=choose(how.get("truncation_side", "right"), _SIDES, "truncation_side")
         )
+        self._pad_to = int(how.get("pad_to", 0))
         self._left = choose(how.get("padding_side", "right"), _SIDES, "padding_side") == "left"
         self._fill = {"input_ids": self._pad_id, "attention_mask": 0, "token_type_ids": int(how["pad_type_id"])}
         self._check_range(self._pad_id, self._pad_id)
         self.inputs: tuple[TensorSpec, ...] = tuple(
-            TensorSpec(name, "int64", ("batch", "sequence")) for name in self._fields
+            TensorSpec(name, "int64", ("batch", self._pad_to or "sequence")) for name in self._fields
         )
         self.truncated = 0
         self.encoded = 0
@@ -71,7 +76,7 @@ class TextEncoder:
         encodings = self._tokenizer.encode_batch([str(text) for text in contents])
         self.encoded += len(encodings)
         self.truncated += sum(bool(encoding.overflowing) for encoding in encodings)
-        longest = max((len(encoding) for encoding in encodings), default=0)
+        longest = self._pad_to or max((len(encoding) for encoding in encodings), default=0)
         arrays = {name: self._stack(encodings, name, longest) for name in self._fields}
         ids = arrays.get("input_ids")
         if ids is not None and ids.size:

@@ -25,6 +25,7 @@ def model(
     x: Sequence[int | str] = ("batch", 4),
     y: Sequence[int | str] = ("batch", 3),
     x_type: int = FLOAT,
+    opset: int = 20,
 ) -> ir.Model:
     """Input "x", output "logits"; constants are arrays by name."""
     graph = helper.make_graph(
@@ -34,7 +35,8 @@ def model(
         [helper.make_tensor_value_info("logits", FLOAT, list(y))],
         [numpy_helper.from_array(np.asarray(content), name) for name, content in constants.items()],
     )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    ir_version = 9 if opset < 21 else 10
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
     onnx.checker.check_model(proto, full_check=True)
     return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(proto))
 

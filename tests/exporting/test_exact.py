@@ -7,6 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeft.cpu import Cpu
+from edgeft.exporting import sessions
 from edgeft.exporting.exact import exact
 from edgeft.exporting.sessions import answer, open_session
 
@@ -63,6 +64,28 @@ def test_products_of_two_int8_numbers_are_exact_as_they_are(tmp_path, optimized)
     session = open_session(path, optimized, {"session.qdqisint8allowed": "1"})
     batch = {"x": np.full((1, 4), 127, np.float32)}
     assert answer(session, batch).tolist() == [[4 * 127 * 127 + 0.5, -4 * 127 * 127 + 0.25]]
+
+
+@pytest.mark.parametrize("optimized", [False, True])
+@pytest.mark.parametrize("flags", [{"avx2"}, {"avx2", "avx_vnni"}])
+def test_int8_weights_in_blocks_are_judged_as_they_are(tmp_path, monkeypatch, optimized, flags):
+    """onnxruntime's way to exact sums breaks them: it gives them a zero point of the wrong rank."""
+    monkeypatch.setattr(sessions, "read_cpu", lambda: Cpu("x86_64", flags=frozenset(flags)))
+    weight = numpy_helper.from_array(np.full((32, 1), 2, np.int8), "w")
+    scale = numpy_helper.from_array(np.full((1, 1), 0.5, np.float32), "s")
+    nodes = [
+        helper.make_node("DequantizeLinear", ["w", "s"], ["wf"], axis=0, block_size=32),
+        helper.make_node("MatMul", ["x", "wf"], ["y"]),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k]) for n, k in (("x", 32), ("y", 1)))
+    model = helper.make_model(
+        helper.make_graph(nodes, "blocks", [x], [y], [weight, scale]), opset_imports=[helper.make_opsetid("", 21)]
+    )
+    model.ir_version = 10
+    onnx.save(model, tmp_path / "m.onnx")
+    batch = {"x": np.ones((1, 32), np.float32)}
+    # 32 ones times 2 * 0.5; the kernel rounds its data to int8, 1 / 127 at most off
+    assert answer(open_session(tmp_path / "m.onnx", optimized), batch) == pytest.approx(32, rel=1e-3)
 
 
 def test_a_file_without_linear_kernels_is_left_alone(tmp_path):

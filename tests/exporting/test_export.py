@@ -199,7 +199,7 @@ def test_int8_without_a_trained_epoch_says_so(tmp_path, quick):
 def test_int8_says_so_when_the_calibrated_model_won(tmp_path):  # Q02
     document = {"settings": {"qat_epochs": 1.0}, "kept": "calibrated"}
     run = Run(tmp_path, document)  # without quantized/trained.safetensors
-    assert acts.int8_title(run) == (
+    assert acts.trained_title(run) == (
         "calibrated: the quantization-aware model scored lower on validation and was not kept"
     )
 

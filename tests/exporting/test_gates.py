@@ -401,6 +401,21 @@ def test_two_other_answers_in_256_are_too_many(tmp_path):  # Q13
         assert outcome.passed is passed and outcome.places == tuple(f"s{index}" for index in range(wrong))
 
 
+@pytest.mark.parametrize("shift, ties", [(1.0, 8), (0.1, 0)])
+def test_answers_that_reordered_sums_may_swap_are_ties(tmp_path, shift, ties):
+    """8 of 256 answers differ, by 1 in the logits. With reordered sums one logit of three moves by `shift`: the root of
+    the mean square is shift / sqrt(3), and four times that covers a margin of 1 for a shift of 1, not for one of 0.1."""
+    file = np.tile(np.array([[9, 8, 0.5]], np.float32), (256, 1))
+    expected = file.copy()
+    expected[:8, :2] = 8, 9
+    judged = _relu(tmp_path, expected)
+    judged.batches = [{"x": file}]
+    judged.reordered = expected + np.array([[0, 0, shift]], np.float32)
+    outcome = AgainstTorch(least_cosine=0.99).run(judged)
+    assert outcome.passed is (ties == 8) and len(outcome.places) == 8 - ties
+    assert (f"{ties} of the other answers are ties in torch" in outcome.evidence) is (ties > 0)
+
+
 def test_a_model_may_be_as_far_from_its_file_as_from_itself(tmp_path):
     # unit vectors at small angles: the cosine of 0.02 rad is 0.9998, that of 0.05 rad 0.99875
     def turned(angle):

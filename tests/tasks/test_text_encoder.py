@@ -44,6 +44,14 @@ def test_ids_mask_and_padding_to_the_longest(folder: Path) -> None:
     assert found["token_type_ids"].tolist() == [[0] * 4] * 3
 
 
+def test_texts_are_padded_to_a_fixed_length_when_the_description_says_so(folder: Path) -> None:
+    encoder = TextEncoder({**HOW, "pad_to": 5}, folder)
+    found = encoder(["one two", ""])
+    assert found["input_ids"].tolist() == [[2, 4, 5, 3, 0], [2, 3, 0, 0, 0]]
+    assert found["attention_mask"].tolist() == [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]
+    assert {spec.shape for spec in encoder.inputs} == {("batch", 5)}
+
+
 def test_all_inputs_are_int64(folder: Path) -> None:  # E03
     encoder = TextEncoder(HOW, folder)
     assert {array.dtype for array in encoder(["one"]).values()} == {np.dtype(np.int64)}

@@ -26,6 +26,7 @@ class Artifact:
     inputs, output   as the manifest declares them
     batches          encoded held-out samples by input name; `ids` names each row
     expected         logits [n, labels] of the torch model on the same samples
+    as_written       the same as the file says it, where the runtime's kernels round more than that; else None
     reordered        the same with every sum in another order: how near the model is to itself; None for a float model
     predicted_bytes  size of the file's numbers by their dtypes; None when nothing predicts it
     float_nodes      products that stay float by decision: name -> reason
@@ -43,6 +44,12 @@ class Artifact:
     float_nodes: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     reordered: NDArray[np.float32] | None = None
+    as_written: NDArray[np.float32] | None = None
+
+    @property
+    def written(self) -> NDArray[np.float32]:
+        """What the file must answer with every node run as written."""
+        return self.expected if self.as_written is None else self.as_written
 
     @cached_property
     def model(self) -> ir.Model:

@@ -27,8 +27,10 @@ FLOAT_KERNELS = frozenset(
         "MatMulNBits", "LSTM", "GRU", "RNN",
     }
 )  # fmt: skip
-# onnxruntime calls the kernel it fuses from a node by that node's name and a number of its own.
-_TOKEN = re.compile(r"_token_\d+$")
+# onnxruntime calls the kernel it fuses from a node by that node's name and a number of its own, and one that works on
+# blocked channels by the output it writes.
+_TOKEN = re.compile(r"(_token_\d+|_nchwc)$")
+_INT8_DATA = 4
 _CLIPS = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid", "Tanh")
 
 
@@ -57,20 +59,28 @@ def products(artifact: Artifact) -> list[Product]:
     for node in artifact.optimized_model.graph:
         if node.op_type not in INTEGER_KERNELS | FLOAT_KERNELS:
             continue
-        source = written.get(str(node.name)) or written.get(_TOKEN.sub("", str(node.name))) or _maker(node, makers)
+        given = _TOKEN.sub("", str(node.name))
+        source = written.get(str(node.name)) or written.get(given) or _maker(node, given, makers)
         name = str((source or node).name)
         op = (source or node).op_type
-        integer = node.op_type in INTEGER_KERNELS
+        integer = node.op_type in INTEGER_KERNELS or _in_integer_blocks(node)
         found.append(Product(name, op, node.op_type, integer, "" if integer else reason(source, artifact)))
     return found
 
 
-def _maker(node: ir.Node, makers: dict[str, ir.Node]) -> ir.Node | None:
+def _in_integer_blocks(node: ir.Node) -> bool:
+    """Weights in blocks, and data rounded to int8 in the same blocks: accuracy level 4. Below it the sums are float."""
+    level = node.attributes.get("accuracy_level")
+    return node.op_type == "MatMulNBits" and level is not None and level.as_int() == _INT8_DATA
+
+
+def _maker(node: ir.Node, given: str, makers: dict[str, ir.Node]) -> ir.Node | None:
     """The product that, as written, made this fused node's output: an activation may have been fused behind it."""
     # Convolutions in blocked layout carry the name of what they compute.
-    maker = makers.get(str(node.outputs[0].name)) or makers.get(str(node.name).removesuffix("_nchwc"))
+    plain = str(node.name).removesuffix("_nchwc")
+    maker = makers.get(str(node.outputs[0].name)) or makers.get(given) or makers.get(plain)
     for _ in range(4):
-        if maker is None or maker.op_type in graph.PRODUCTS:
+        if maker is None or maker.op_type in (*graph.PRODUCTS, "MatMulInteger"):
             return maker
         maker = maker.inputs[0].producer() if maker.inputs and maker.inputs[0] is not None else None
     return None
@@ -102,6 +112,11 @@ def _bias_sum(node: ir.Node) -> list[ir.Node]:
 
 
 def _lacks(node: ir.Node) -> str:
+    weight = graph.stored_weight(node.inputs[1])
+    grid = graph.grid(weight) if weight is not None else None
+    if grid is not None and grid.block:
+        behind = graph.dequantize_of(node.inputs[0]) is not None
+        return "its data stands behind a DequantizeLinear" if behind else "its weight in blocks was not fused"
     if graph.dequantize_of(node.inputs[0]) is None:
         return "its data is not quantized"
     if graph.producer_of(node.inputs[1], "DequantizeLinear") is None:

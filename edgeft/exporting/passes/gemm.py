@@ -25,8 +25,12 @@ def linear(node: ir.Node) -> tuple[ir.Node, ir.Node, int] | None:
 
 @dataclass(frozen=True)
 class LinearAsGemm:
-    """MatMul(DQ x, DQ W), Add(b) -> Gemm on the integers of x reshaped to [-1, K], and the result reshaped back."""
+    """MatMul(DQ x, DQ W), Add(b) -> Gemm on the integers of x reshaped to [-1, K], and the result reshaped back.
 
+    pairs   both reshapes stand between quantized pairs of their own instead of moving bare integers
+    """
+
+    pairs: bool = False
     name: str = "linear as Gemm"
     contract: str = "no MatMul of a dequantized tensor and a stored weight is followed by the Add of its bias"
     _shapes: dict[int, ir.Value] = field(default_factory=dict, compare=False, repr=False)
@@ -50,30 +54,44 @@ class LinearAsGemm:
         wide, narrow = codes.shape
         name = str(add.outputs[0].name)
         flat_shape = graph.initializer(model, f"{name}_flat_shape", np.array([-1, wide], np.int64))
-        flat = graph.before(model, node, "Reshape", [data.inputs[0], flat_shape], f"{name}_flat")
+        moved = data.outputs[0] if self.pairs else data.inputs[0]
+        flat = graph.before(model, node, "Reshape", [moved, flat_shape], f"{name}_flat")
+        if self.pairs:
+            flat = graph.before(model, node, "QuantizeLinear", [flat, *data.inputs[1:]], f"{name}_flat_codes")
         x = graph.before(model, node, "DequantizeLinear", [flat, *data.inputs[1:]], f"{name}_x")
-        shape = self._shape(model, node, data.inputs[0], narrow, name)
+        shape = self._shape(model, node, data.inputs[0], add.outputs[0], narrow, name)
         product = graph.before(model, add, "Gemm", [x, node.inputs[1], add.inputs[index]], f"{name}_product")
         self._back(model, add, product, shape, name)
         graph.drop(model, add)
         graph.drop(model, node)
         graph.drop(model, data)
 
-    def _shape(self, model: ir.Model, place: ir.Node, codes: ir.Value, narrow: int, name: str) -> ir.Value:
-        """Concat(Shape(x)[:-1], [N]); the leading dimensions of one tensor are computed once."""
+    def _shape(
+        self, model: ir.Model, place: ir.Node, codes: ir.Value, result: ir.Value, narrow: int, name: str
+    ) -> ir.Value:
+        """Concat(Shape(x)[:-1], [N]); the leading dimensions of one tensor are computed once. A constant where the
+        sizes of the result are fixed."""
+        sizes = [] if result.shape is None else list(result.shape)
+        if sizes and all(isinstance(size, int) for size in sizes):
+            return graph.initializer(model, f"{name}_shape", np.array(sizes, np.int64))
         if id(codes) not in self._shapes:
             self._shapes[id(codes)] = graph.before(model, place, "Shape", [codes], f"{name}_leading", end=-1)
         last = graph.initializer(model, f"{name}_last", np.array([narrow], np.int64))
         return graph.before(model, place, "Concat", [self._shapes[id(codes)], last], f"{name}_shape", axis=0)
 
-    @staticmethod
-    def _back(model: ir.Model, add: ir.Node, product: ir.Value, shape: ir.Value, name: str) -> None:
+    def _back(self, model: ir.Model, add: ir.Node, product: ir.Value, shape: ir.Value, name: str) -> None:
         """Reshape behind the QuantizeLinear when there is one, so that the Gemm and it stay neighbours."""
         users = list(add.outputs[0].consumers())
         if len(users) == 1 and users[0].op_type == "QuantizeLinear" and not add.outputs[0].is_graph_output():
             user = users[0]
-            codes = graph.before(model, user, "QuantizeLinear", [product, *user.inputs[1:]], f"{name}_codes")
-            graph.replace(model, user.outputs[0], graph.before(model, user, "Reshape", [codes, shape], f"{name}_back"))
+            grid = user.inputs[1:]
+            back = graph.before(model, user, "QuantizeLinear", [product, *grid], f"{name}_codes")
+            if self.pairs:
+                back = graph.before(model, user, "DequantizeLinear", [back, *grid], f"{name}_narrow")
+            back = graph.before(model, user, "Reshape", [back, shape], f"{name}_back")
+            if self.pairs:
+                back = graph.before(model, user, "QuantizeLinear", [back, *grid], f"{name}_back_codes")
+            graph.replace(model, user.outputs[0], back)
             graph.drop(model, user)
         else:
             graph.replace(model, add.outputs[0], graph.before(model, add, "Reshape", [product, shape], f"{name}_back"))

@@ -25,8 +25,12 @@ def _pooled_axes(node: ir.Node) -> list[int] | None:
 
 @dataclass(frozen=True)
 class PoolGlobally:
-    """ReduceMean over the axes behind the first two -> GlobalAveragePool (and Squeeze, when they are not kept)."""
+    """ReduceMean over the axes behind the first two -> GlobalAveragePool (and Squeeze, when they are not kept).
 
+    pairs   the Squeeze stands between quantized pairs of its own instead of moving bare integers
+    """
+
+    pairs: bool = False
     name: str = "pooling"
     contract: str = "no ReduceMean over all axes behind the channels"
 
@@ -43,15 +47,20 @@ class PoolGlobally:
             graph.drop(model, node)
         return len(found)
 
-    @staticmethod
-    def _squeeze(model: ir.Model, node: ir.Node, pooled: ir.Value, name: str, dropped: list[int]) -> None:
+    def _squeeze(self, model: ir.Model, node: ir.Node, pooled: ir.Value, name: str, dropped: list[int]) -> None:
         """Drop the axes; behind a QuantizeLinear from the integers, so that the pool stays fused."""
         axes = graph.initializer(model, f"{name}_axes", np.array(dropped, np.int64))
         users = list(node.outputs[0].consumers())
         if len(users) == 1 and users[0].op_type == "QuantizeLinear" and not node.outputs[0].is_graph_output():
             user = users[0]
-            codes = graph.before(model, user, "QuantizeLinear", [pooled, *user.inputs[1:]], f"{name}_codes")
-            graph.replace(model, user.outputs[0], graph.before(model, user, "Squeeze", [codes, axes], f"{name}_flat"))
+            grid = user.inputs[1:]
+            flat = graph.before(model, user, "QuantizeLinear", [pooled, *grid], f"{name}_codes")
+            if self.pairs:
+                flat = graph.before(model, user, "DequantizeLinear", [flat, *grid], f"{name}_wide")
+            flat = graph.before(model, user, "Squeeze", [flat, axes], f"{name}_flat")
+            if self.pairs:
+                flat = graph.before(model, user, "QuantizeLinear", [flat, *grid], f"{name}_flat_codes")
+            graph.replace(model, user.outputs[0], flat)
             graph.drop(model, user)
         else:
             graph.replace(
