@@ -404,7 +404,7 @@ def test_two_other_answers_in_256_are_too_many(tmp_path):  # Q13
 @pytest.mark.parametrize("shift, ties", [(1.0, 8), (0.1, 0)])
 def test_answers_that_reordered_sums_may_swap_are_ties(tmp_path, shift, ties):
     """8 of 256 answers differ, by 1 in the logits. With reordered sums one logit of three moves by `shift`: the root of
-    the mean square is shift / sqrt(3), and four times that covers a margin of 1 for a shift of 1, not for one of 0.1."""
+    the mean square is shift / sqrt(3), and four times that covers a margin of 1 for a shift of 1, not of 0.1."""
     file = np.tile(np.array([[9, 8, 0.5]], np.float32), (256, 1))
     expected = file.copy()
     expected[:8, :2] = 8, 9
