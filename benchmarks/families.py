@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +106,15 @@ def export(
     built: QuantModel, example: Example, folder: Path, scheme: Scheme
 ) -> tuple[Artifact, tuple[passes.Pass, ...]]:
     """The written file, ready to be judged on the example's batches, and the passes that made it."""
+    output = OUTPUT
+    if scheme.static_shapes:
+        example, output = one_at_a_time(example), replace(OUTPUT, shape=(1, *OUTPUT.shape[1:]))
     with torch.no_grad():
         expected = torch.cat([built(**batch) for batch in example.batches]).numpy()
     predicted = predict.integer_bytes(built)
     built.set_mode("export")
     first = {name: tensor[:2] for name, tensor in example.batches[0].items()}
-    graph = trace(built, example.inputs, OUTPUT, first, scheme.opset)
+    graph = trace(built, example.inputs, output, first, scheme.opset)
     pipeline = passes.integer_pipeline(scheme, scheme.opset, IR_VERSION[scheme.opset])
     passes.run(graph, pipeline)
     path = write(graph, folder / "int8.onnx")
@@ -119,7 +122,20 @@ def export(
     ids = [str(index) for index in range(len(expected))]
     options = {"session.qdqisint8allowed": "1"} if scheme is S8S8 else {}
     left = dict(built.float_nodes)
-    return Artifact("int8", path, example.inputs, OUTPUT, batches, ids, expected, predicted, left, options), pipeline
+    return Artifact("int8", path, example.inputs, output, batches, ids, expected, predicted, left, options), pipeline
+
+
+def one_at_a_time(example: Example) -> Example:
+    """The example as a target with fixed sizes is fed: single rows of the first batch's shape."""
+    sizes = {name: tensor.shape[1:] for name, tensor in example.batches[0].items()}
+    alike = [batch for batch in example.batches if {n: t.shape[1:] for n, t in batch.items()} == sizes]
+    rows = [
+        dict(zip(batch, tensors, strict=True))
+        for batch in alike
+        for tensors in zip(*(tensor.split(1) for tensor in batch.values()), strict=True)
+    ]
+    fixed = tuple(replace(spec, shape=(1, *sizes[spec.name])) for spec in example.inputs)
+    return replace(example, inputs=fixed, batches=rows)
 
 
 def failures(artifact: Artifact, pipeline: Iterable[passes.Pass], scheme: Scheme) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """How long one training step takes: float, and fake-quantized by edgeft and by its peers.
 
-    python -m benchmarks.qat_step [--batch 16] [--size 160] [--rounds 5] [--json FILE]
+    python -m benchmarks.qat_step [--batch 16] [--size 160] [--rounds 5] [--device cuda] [--json FILE]
 
 The model is EfficientNet-Lite0 with random weights. Every system takes one step in turn, round after round, so that
 a busy machine slows all of them alike; the figure is the median of the rounds, the baseline the captured float graph
@@ -71,7 +71,7 @@ def systems(x: Tensor, size: int) -> dict[str, Step]:
     import timm
 
     torch.manual_seed(0)
-    model = Named(timm.create_model("tf_efficientnet_lite0", num_classes=10)).eval()
+    model = Named(timm.create_model("tf_efficientnet_lite0", num_classes=10)).eval().to(x.device)
     inputs = (TensorSpec("pixel_values", "float32", ("batch", 3, size, size)),)
     example = {"pixel_values": x}
     eager = copy.deepcopy(model).train()
@@ -95,13 +95,15 @@ def systems(x: Tensor, size: int) -> dict[str, Step]:
 
 
 def measure(steps: dict[str, Step], rounds: int) -> dict[str, float]:
-    """Median seconds a step; the first round warms up and is not counted."""
+    """Median seconds a step; the first two rounds warm up and are not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 1):
+    for number in range(rounds + 2):
         for name, step in steps.items():
             start = time.perf_counter()
             step()
-            if number:
+            if torch.cuda.is_available():  # a GPU is told what to do and does it later
+                torch.cuda.synchronize()
+            if number > 1:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
@@ -112,10 +114,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=160, help="pixels")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    x = torch.randn(options.batch, 3, options.size, options.size)
+    x = torch.randn(options.batch, 3, options.size, options.size, device=options.device)
     medians = measure(systems(x, options.size), options.rounds)
     rows = [
         Row(name, f"Lite0 {options.batch}x{options.size}px", "training step", value, "s", value / medians[BASELINE])

@@ -19,7 +19,7 @@ def test_the_promised_profiles_are_there() -> None:
     assert set(NAMES) == {
         "raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2w", "jetson-orin-nano", "jetson-nano", "intel-n100",
         "x86-64-avx512-vnni", "rk3588", "snapdragon-8-gen2", "snapdragon-x-elite", "apple-m1", "android-arm64",
-        "x86-64-vnni", "x86-64-avx2", "generic",
+        "x86-64-vnni", "x86-64-avx2", "nvidia-gpu", "generic",
     }  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,6 +175,7 @@ def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path
             f"{', '.join(ort.get_available_providers())}",
             "install the onnxruntime build for that provider, or choose one of these with --provider",
         )
+    _load_gpu_libraries(ort, settings.provider)
     options = _session_options(ort, settings, profile_prefix)
     providers: list[Any] = [(settings.provider, dict(settings.ep_options))]
     providers += ["CPUExecutionProvider"] if settings.provider != "CPUExecutionProvider" else []
@@ -180,10 +183,28 @@ def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has no common base class for its errors
         raise load_error(path.name, str(error), ort.__version__) from error
+    if settings.provider not in session.get_providers():
+        raise MachineError(
+            f"{settings.provider} does not start here, and onnxruntime would go on without it on "
+            f"{session.get_providers()[0]}",
+            "install its driver and libraries (for NVIDIA: pip install 'onnxruntime-gpu[cuda,cudnn]'), or choose "
+            "another with --provider",
+        )
     names = [entry.name for entry in session.get_outputs()]
     if output not in names:
         raise ModelError(f"{path.name} has no output {output!r}, only {', '.join(names)}", "export the run again")
     return OrtModel(session, output)
+
+
+_NVIDIA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+
+
+def _load_gpu_libraries(ort: Any, provider: str) -> None:
+    """CUDA and cuDNN as Python packages lie where the dynamic linker does not look; onnxruntime (1.21 and later) finds
+    them when asked to. It says on the terminal what it cannot find, which the session then says better."""
+    if provider in _NVIDIA and hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            ort.preload_dlls()
 
 
 def _session_options(ort: Any, settings: Settings, profile_prefix: Path | None) -> Any:

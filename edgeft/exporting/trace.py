@@ -34,9 +34,8 @@ def trace(
     order    columns of the model's logits in the order of the labels; None when they are in order already
     Raises ModelError when the model cannot be captured, or holds an operator that ONNX has nothing for.
     """
-    answers = Logits(model, order).eval()
     tensors = {spec.name: example[spec.name] for spec in inputs}
-    free = {"tensors": dynamic_shapes(inputs)}
+    answers, free = Logits(model, list(tensors), order).eval(), dynamic_shapes(inputs)
     with torch.no_grad(), watched() as fixed:
         try:
             program = torch.export.export(answers, (), tensors, dynamic_shapes=free, strict=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,13 +20,15 @@ _WITHOUT = "or use --scheme none to fine-tune without quantization"
 class Logits(nn.Module):
     """Named tensors in, one tensor out: what graph capture and export need of a transformers model or any module.
 
+    names   of the tensors: the parameters torch.export sees (torch 2.11 cannot take free dimensions of **tensors)
     order   when given, the output columns are put in this order (the label order of the bundle)
     """
 
     order: Tensor | None
 
-    def __init__(self, model: nn.Module, order: Sequence[int] | None = None) -> None:
+    def __init__(self, model: nn.Module, names: Sequence[str], order: Sequence[int] | None = None) -> None:
         super().__init__()
+        self.__class__ = _taking(names)
         self.model = model
         keep = order is not None and list(order) != list(range(len(order)))
         self.register_buffer("order", torch.tensor(order) if keep else None, persistent=False)
@@ -34,6 +37,18 @@ class Logits(nn.Module):
         out = self.model(**tensors)
         logits: Tensor = out if isinstance(out, Tensor) else out.logits
         return logits if self.order is None else logits.index_select(1, self.order)
+
+
+def _taking(names: Sequence[str]) -> type[Logits]:
+    """Logits with a forward whose signature has these names."""
+
+    def forward(self: Logits, *given: Tensor, **named: Tensor) -> Tensor:
+        return Logits.forward(self, **dict(zip(names, given, strict=False)), **named)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in ("self", *names)])
+    setattr(forward, "__signature__", signature)  # noqa: B010 - functions have no such attribute for mypy
+    return type("Logits", (Logits,), {"forward": forward})
 
 
 def dynamic_shapes(inputs: Sequence[TensorSpec]) -> dict[str, dict[int, Any]]:
@@ -83,13 +98,11 @@ def capture(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str
     Raises ModelError when the model cannot be captured, with the place in the model that stops it.
     """
     kwargs = {spec.name: example[spec.name] for spec in inputs}
-    wrapped = Logits(model)
+    wrapped = Logits(model, list(kwargs))
     with watched() as fixed:
         try:
             with torch.no_grad():
-                program = torch.export.export(
-                    wrapped, (), kwargs, dynamic_shapes={"tensors": dynamic_shapes(inputs)}, strict=False
-                )
+                program = torch.export.export(wrapped, (), kwargs, dynamic_shapes=dynamic_shapes(inputs), strict=False)
         except Exception as error:  # torch.export raises many kinds
             raise explain(model, inputs, error, fixed, _WITHOUT) from error
     graph = program.module(check_guards=False)
