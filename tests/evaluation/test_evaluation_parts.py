@@ -342,3 +342,12 @@ def test_a_process_that_hangs_ends_with_an_error(bundle_path, monkeypatch):
     monkeypatch.setattr(probe, "_TIMEOUT_S", 0.001)
     with pytest.raises(MachineError, match="did not end within"):
         probe.probe(bundle_path / "int8.onnx", Settings(), "logits", [{"pixel_values": np.zeros((1, 3, 8, 8))}])
+
+
+def test_a_provider_that_does_not_start_is_no_measurement_of_the_cpu(bundle_path, monkeypatch):
+    """onnxruntime's CPU build leaves CUDA out with a warning, as its GPU build does where the driver is missing."""
+    import onnxruntime as ort
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    with pytest.raises(MachineError, match="CUDAExecutionProvider does not start here.*onnxruntime-gpu"):
+        session.open_model(bundle_path / "int8.onnx", Settings(provider="CUDAExecutionProvider"), "logits")
