@@ -14,7 +14,8 @@ from edgeft.profile import profile_names
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
-    set(re.findall(r"edgeft (?:tune|export|eval|run|compare|profiles|doctor)\b[^\n`|)]*", README)), key=len
+    set(re.findall(r"edgeft (?:tune|export|eval|run|compare|profiles|doctor)\b[^\n`|)]*", README)),
+    key=lambda line: (len(line), line),
 )
 
 
