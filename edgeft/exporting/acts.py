@@ -121,7 +121,7 @@ def trained_title(run: Run) -> str:
         return "trained quantization-aware"
     if not run.document["settings"].get("qat_epochs"):
         return "calibrated: no quantization-aware epoch was trained"
-    return "calibrated: the quantization-aware model scored lower on validation and was not kept"
+    return "calibrated: quantization-aware training made it no better on validation"
 
 
 def device_preprocessing(run: Run, scheme: Scheme | None) -> dict[str, Any]:

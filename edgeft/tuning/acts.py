@@ -29,6 +29,7 @@ from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
 from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
 from edgeft.tuning.batches import Collate
+from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learns_only, prove_unchanged, say_table
 from edgeft.tuning.job import Job
@@ -265,27 +266,35 @@ def quantized_phase(
     hashes = hash_tensors(frozen)
     features = Features(teacher, quantized, feature_share) if feature_share else None
     with job.timed("quantized"):
+        calibrated = judge.logits(quantized, "validation")
         trained = qat.train_quantized(
             quantized, recipe, distillation(teacher, balance, features), judge, train, collate,
             folder=job.folder, seed=job.seed, device=job.device, learn_ranges=learn_ranges,
         )  # fmt: skip
     prove_unchanged(hashes, hash_tensors({name: p.data for name, p in quantized.named_parameters() if name in frozen}))
-    kept = _better(judge.metric, trained.best_value, before["validation"]["value"])
+    choice = better(
+        judge.logits(teacher, "validation"), calibrated, judge.logits(quantized, "validation"),
+        judge.labels("validation"),
+    )  # fmt: skip
+    kept = choice.kept
+    _say_choice(choice)
     if kept == "trained":
         qat.save_trained(quantized, folder)
     scores = judge.record(quantized, "quantized") if kept == "trained" else before
-    record = {"kept": kept, "best_epoch": trained.best_epoch, "steps": trained.steps, "scores": scores}
+    record = {"kept": kept, "kl": choice.kl, "best_epoch": trained.best_epoch, "steps": trained.steps, "scores": scores}
     job.state.finish("quantized", {**record, "wall_s": job.wall_s["quantized"]})
     _forget_checkpoints(job, qat.PHASE)
 
 
-def _better(metric: str, trained: float, calibrated: float) -> str:
-    figures = f"{metric} on validation: trained {trained:.4f}, calibrated only {calibrated:.4f}"
-    if trained >= calibrated:
-        console.say(f"the quantization-aware model is kept ({figures})")
-        return "trained"
-    console.warn(f"quantization-aware training made the model worse, so the calibrated one is kept ({figures})")
-    return "calibrated"
+def _say_choice(choice: Choice) -> None:
+    if choice.kept == "trained":
+        console.say(f"the quantization-aware model is kept ({choice.line()})")
+    elif choice.told_apart:
+        console.warn(
+            f"quantization-aware training made the model worse, so the calibrated one is kept ({choice.line()})"
+        )
+    else:
+        console.say(f"quantization-aware training brought nothing, so the calibrated model is kept ({choice.line()})")
 
 
 def _forget_checkpoints(job: Job, phase: str) -> None:

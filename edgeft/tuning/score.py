@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeft import console
@@ -41,21 +42,37 @@ class Judge:
     def metric(self) -> str:
         return self._task.metric
 
-    @torch.no_grad()
     def scores(self, model: nn.Module, split: str, advance: Callable[[int], None] = lambda n: None) -> Scores:
         """Scores of `model` (in eval mode meanwhile) on `split`; `advance(n)` is told of every batch done."""
         examples = self._splits[split]
-        device = next(model.parameters()).device
-        before = model.training
-        model.eval()
         predicted = np.empty(len(examples), dtype=np.int64)
-        for chosen, tensors in encoded(self.encoder, examples, self._batch_size, device):
-            logits = logits_of(model(**tensors)).float().cpu().numpy()
+        for chosen, logits in self._answered(model, split):
             predicted[chosen] = self._task.decode(logits)
             advance(len(chosen))
-        model.train(before)
-        labels = np.array([example.label for example in examples], dtype=np.int64)
-        return self._task.score(predicted, labels, self._labels)
+        return self._task.score(predicted, self.labels(split), self._labels)
+
+    def labels(self, split: str) -> NDArray[np.int64]:
+        """[n], in the order of the split."""
+        return np.array([example.label for example in self._splits[split]], dtype=np.int64)
+
+    def logits(self, model: nn.Module, split: str) -> NDArray[np.float32]:
+        """[n, labels], in the order of the split."""
+        found = np.empty((len(self._splits[split]), len(self._labels)), dtype=np.float32)
+        for chosen, logits in self._answered(model, split):
+            found[chosen] = logits
+        return found
+
+    @torch.no_grad()
+    def _answered(self, model: nn.Module, split: str) -> Iterator[tuple[Sequence[int], NDArray[np.float32]]]:
+        """Indices and logits of batch after batch, with the model in eval mode meanwhile."""
+        before = model.training
+        model.eval()
+        try:
+            device = next(model.parameters()).device
+            for chosen, tensors in encoded(self.encoder, self._splits[split], self._batch_size, device):
+                yield chosen, logits_of(model(**tensors)).float().cpu().numpy()
+        finally:
+            model.train(before)
 
     def record(self, model: nn.Module, title: str) -> dict[str, dict[str, Any]]:
         """{"validation": {metric, value, n}, "test": {…}} for tuned.json, with a progress bar."""

@@ -200,7 +200,7 @@ def test_int8_says_so_when_the_calibrated_model_won(tmp_path):  # Q02
     document = {"settings": {"qat_epochs": 1.0}, "kept": "calibrated"}
     run = Run(tmp_path, document)  # without quantized/trained.safetensors
     assert acts.trained_title(run) == (
-        "calibrated: the quantization-aware model scored lower on validation and was not kept"
+        "calibrated: quantization-aware training made it no better on validation"
     )
 
 

@@ -1,0 +1,63 @@
+"""Which quantized model a run keeps: the calibrated one, or what training made of it.
+
+On some hundred validation examples the two often differ by one or two answers, and whichever has one more is a matter
+of chance. So accuracy decides only where it can tell them apart (exact McNemar test on the examples that one alone
+answers right, 5 %). Else that one is kept whose probabilities are nearer the float model's, which every example
+measures and not only the few that change sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeft.evaluation.stats import count_discordant, mcnemar
+
+Logits = NDArray[np.float32]
+_TOLD_APART = 0.05
+
+
+@dataclass(frozen=True)
+class Choice:
+    """`kept` is "trained" or "calibrated"; accuracies and mean KL(float || quantized) in nats are of validation."""
+
+    kept: str
+    told_apart: bool
+    accuracy: dict[str, float]
+    kl: dict[str, float]
+
+    def line(self) -> str:
+        trained, calibrated = (f"{self.accuracy[name]:.4f}" for name in ("trained", "calibrated"))
+        figures = f"accuracy on validation: trained {trained}, calibrated only {calibrated}"
+        if self.told_apart:
+            return figures
+        nearness = f"{self.kl['trained']:.4f} and {self.kl['calibrated']:.4f}"
+        return f"{figures}: too near to tell; KL divergence from the float model {nearness}"
+
+
+def better(teacher: Logits, calibrated: Logits, trained: Logits, labels: NDArray[np.int64]) -> Choice:
+    """Choose between two quantized models by their logits [n, labels] on n labelled examples.
+
+    teacher   logits of the float model
+    """
+    right = {name: each.argmax(1) == labels for name, each in (("calibrated", calibrated), ("trained", trained))}
+    accuracy = {name: float(each.mean()) for name, each in right.items()}
+    kl = {"calibrated": divergence(teacher, calibrated), "trained": divergence(teacher, trained)}
+    apart = mcnemar(*count_discordant(right["calibrated"], right["trained"])) < _TOLD_APART
+    kept = max(accuracy, key=accuracy.__getitem__) if apart else min(kl, key=kl.__getitem__)
+    return Choice(kept, apart, accuracy, kl)
+
+
+def divergence(teacher: Logits, student: Logits) -> float:
+    """Mean KL(teacher || student) of the softmax of logits, in nats; infinite where the student's are not finite."""
+    p, q = _log_softmax(teacher), _log_softmax(student)
+    mean = float((np.exp(p) * (p - q)).sum(1).mean())
+    return mean if np.isfinite(mean) else float("inf")
+
+
+def _log_softmax(logits: Logits) -> NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    found: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return found

@@ -1,0 +1,47 @@
+"""Calibrated or trained: told apart by the examples that one alone answers right, else by nearness to the float model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edgeft.tuning.better import better, divergence
+
+
+def logits(right: list[bool], sure: float = 1.0) -> np.ndarray:
+    """Two labels, the first of which is the right one everywhere."""
+    return np.array([[sure, 0.0] if each else [0.0, sure] for each in right], np.float32)
+
+
+def test_divergence_in_closed_form() -> None:
+    """p = (3/4, 1/4) against q = (1/2, 1/2): 3/4 ln(3/2) + 1/4 ln(1/2)."""
+    teacher, student = np.array([[math.log(3), 0.0]], np.float32), np.array([[7.0, 7.0]], np.float32)
+    assert divergence(teacher, student) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-6)
+    assert divergence(teacher, teacher) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("only_one_right", "told_apart"),
+    [(6, True), (5, False)],  # exact two-sided p: 2 / 2**6 = 0.031 and 2 / 2**5 = 0.0625
+)
+@pytest.mark.parametrize("winner", ["trained", "calibrated"])
+def test_accuracy_decides_where_it_can(only_one_right: int, told_apart: bool, winner: str) -> None:
+    labels = np.zeros(40, np.int64)
+    teacher = logits([True] * 40, sure=3.0)
+    good, bad = logits([True] * 40, sure=0.1), logits([False] * only_one_right + [True] * (40 - only_one_right), 3.0)
+    pair = (good, bad) if winner == "calibrated" else (bad, good)
+    choice = better(teacher, *pair, labels)
+    assert choice.told_apart is told_apart
+    # The less accurate model is the nearer one: sure where the float model is sure, on 34 or 35 of 40 examples.
+    assert choice.kl["calibrated" if winner == "trained" else "trained"] < choice.kl[winner]
+    assert (choice.kept == winner) is told_apart
+
+
+def test_the_line_says_what_decided() -> None:
+    labels = np.zeros(10, np.int64)
+    teacher, near, far = (logits([True] * 10, sure) for sure in (2.0, 1.9, 0.5))
+    choice = better(teacher, calibrated=far, trained=near, labels=labels)
+    assert choice.kept == "trained"
+    assert choice.line().startswith("accuracy on validation: trained 1.0000, calibrated only 1.0000: too near to tell")
