@@ -1,4 +1,4 @@
-"""Calibrated or trained: told apart by the examples that one alone answers right, else by nearness to the float model."""
+"""Calibrated or trained: accuracy decides where it tells them apart, else nearness to the float model."""
 
 from __future__ import annotations
 
