@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ from edgeft.tasks.task import Encoder
 
 def text_lengths(examples: Sequence[Example]) -> list[int] | None:
     """Characters of each text, a good enough stand-in for its tokens; None for images, which are all of one size."""
-    if any(isinstance(example.content, Path) for example in examples):
-        return None
-    return [len(str(example.content)) for example in examples]
+    texts = [example.content for example in examples if isinstance(example.content, str)]
+    return [len(text) for text in texts] if len(texts) == len(examples) else None
 
 
 def encoded(

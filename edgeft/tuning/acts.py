@@ -32,6 +32,7 @@ from edgeft.tuning.batches import Collate
 from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learns_only, prove_unchanged, say_table
+from edgeft.tuning.frozen import Backbone, Subject, on_features
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy, distillation
@@ -161,13 +162,20 @@ def float_phase(
         model = auto.from_pretrained(job.folder / "float", dtype="float32").to(job.device).eval()
         freeze(model, freeze_kind, fresh)
         return model
+    train, validation = (job.dataset.splits[split] for split in ("train", "validation"))
     with job.timed("float"):
+        model.to(job.device)
         probed = _start_head(job, model, fresh, judge, loss)
         if probed and not collate.varies and learns_only(model, fresh):
             console.say("nothing but the head learns and images are not varied: the probe is what training would find")
             recipe = replace(recipe, epochs=0)
+        subject = Subject(model, judge, train, collate)
+        if recipe.epochs > 0:
+            alone = on_features(subject, validation, recipe.epochs, job.seed, _inputs(job))
+            # Loader processes would only copy features to and fro.
+            subject, recipe = (subject, recipe) if alone is None else (alone, replace(recipe, workers=0))
         trained, frozen = floating.fine_tune(
-            model, recipe, loss, judge, job.dataset.splits["train"], collate,
+            model, recipe, loss, subject,
             folder=job.folder, seed=job.seed, device=job.device, fresh=() if probed else fresh,
         )  # fmt: skip
         floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
@@ -178,12 +186,20 @@ def float_phase(
     return model
 
 
+def _inputs(job: Job) -> dict[str, Any]:
+    """What decides how an example becomes tensors."""
+    described = {"preprocessing": (job.state.done("prepared") or {})["preprocessing"]}
+    tokenizer = job.folder / TOKENIZER
+    return {**described, "tokenizer": files.sha256_file(tokenizer)} if tokenizer.is_file() else described
+
+
 def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge, loss: Loss) -> bool:
     """Start a new head of an image model from a linear probe; says whether it could."""
-    if job.task.content != "image" or not fresh:
+    if job.task.content != "image" or len(fresh) != 1:
         return False
     splits = job.dataset.splits
-    accuracy = start_head(model.to(job.device), fresh, judge.encoder, splits["train"], splits["validation"], loss)
+    backbone = Backbone(model, model.get_submodule(fresh[0]), _inputs(job))
+    accuracy = start_head(backbone, judge.encoder, splits["train"], splits["validation"], loss)
     if accuracy is None:
         return False
     console.say(f"the new head starts from a linear probe: accuracy {accuracy:.4f} on validation")
@@ -281,8 +297,8 @@ def quantized_phase(
     if kept == "trained":
         qat.save_trained(quantized, folder)
     scores = judge.record(quantized, "quantized") if kept == "trained" else before
-    record = {"kept": kept, "kl": choice.kl, "best_epoch": trained.best_epoch, "steps": trained.steps, "scores": scores}
-    job.state.finish("quantized", {**record, "wall_s": job.wall_s["quantized"]})
+    record = {"kept": kept, "losses": choice.record, "best_epoch": trained.best_epoch, "steps": trained.steps}
+    job.state.finish("quantized", {**record, "scores": scores, "wall_s": job.wall_s["quantized"]})
     _forget_checkpoints(job, qat.PHASE)
 
 

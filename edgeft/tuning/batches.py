@@ -84,6 +84,11 @@ class Collate:
         """Is an example another one in every epoch?"""
         return self._augment is not None
 
+    @property
+    def variation(self) -> str:
+        """How examples are varied, with the seed; empty when they are not."""
+        return f"{self._augment!r}, seed {self._seed}" if self._augment is not None else ""
+
     def __call__(self, batch: Sequence[tuple[Key, Example]]) -> dict[str, Tensor]:
         arrays = dict(self._encoder([example.content for _, example in batch]))
         if self._augment is not None:

@@ -2,8 +2,8 @@
 
 On some hundred validation examples the two often differ by one or two answers, and whichever has one more is a matter
 of chance. So accuracy decides only where it can tell them apart (exact McNemar test on the examples that one alone
-answers right, 5 %). Else that one is kept whose probabilities are nearer the float model's, which every example
-measures and not only the few that change sides.
+answers right, 5 %). Else that one is kept with the smaller loss, the one training minimises: nearness to the float
+model's probabilities, and to the labels. Every example measures it, not only the few that change sides.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft.evaluation.stats import count_discordant, mcnemar
+from edgeft.tuning.losses import LABEL_SHARE
 
 Logits = NDArray[np.float32]
 _TOLD_APART = 0.05
@@ -21,20 +22,25 @@ _TOLD_APART = 0.05
 
 @dataclass(frozen=True)
 class Choice:
-    """`kept` is "trained" or "calibrated"; accuracies and mean KL(float || quantized) in nats are of validation."""
+    """`kept` is "trained" or "calibrated"; accuracies and distillation losses in nats are of validation."""
 
     kept: str
     told_apart: bool
     accuracy: dict[str, float]
-    kl: dict[str, float]
+    loss: dict[str, float]
+
+    @property
+    def record(self) -> dict[str, float | None]:
+        """Losses for JSON, which knows no infinity."""
+        return {name: value if np.isfinite(value) else None for name, value in self.loss.items()}
 
     def line(self) -> str:
         trained, calibrated = (f"{self.accuracy[name]:.4f}" for name in ("trained", "calibrated"))
         figures = f"accuracy on validation: trained {trained}, calibrated only {calibrated}"
         if self.told_apart:
             return figures
-        nearness = f"{self.kl['trained']:.4f} and {self.kl['calibrated']:.4f}"
-        return f"{figures}: too near to tell; KL divergence from the float model {nearness}"
+        losses = f"{self.loss['trained']:.4f} and {self.loss['calibrated']:.4f}"
+        return f"{figures}: too near to tell; distillation loss there {losses}"
 
 
 def better(teacher: Logits, calibrated: Logits, trained: Logits, labels: NDArray[np.int64]) -> Choice:
@@ -44,16 +50,25 @@ def better(teacher: Logits, calibrated: Logits, trained: Logits, labels: NDArray
     """
     right = {name: each.argmax(1) == labels for name, each in (("calibrated", calibrated), ("trained", trained))}
     accuracy = {name: float(each.mean()) for name, each in right.items()}
-    kl = {"calibrated": divergence(teacher, calibrated), "trained": divergence(teacher, trained)}
+    loss = {
+        name: divergence(teacher, each) + LABEL_SHARE * cross_entropy_of(each, labels)
+        for name, each in (("calibrated", calibrated), ("trained", trained))
+    }
     apart = mcnemar(*count_discordant(right["calibrated"], right["trained"])) < _TOLD_APART
-    kept = max(accuracy, key=accuracy.__getitem__) if apart else min(kl, key=kl.__getitem__)
-    return Choice(kept, apart, accuracy, kl)
+    kept = max(accuracy, key=accuracy.__getitem__) if apart else min(loss, key=loss.__getitem__)
+    return Choice(kept, apart, accuracy, loss)
 
 
 def divergence(teacher: Logits, student: Logits) -> float:
     """Mean KL(teacher || student) of the softmax of logits, in nats; infinite where the student's are not finite."""
     p, q = _log_softmax(teacher), _log_softmax(student)
     mean = float((np.exp(p) * (p - q)).sum(1).mean())
+    return mean if np.isfinite(mean) else float("inf")
+
+
+def cross_entropy_of(logits: Logits, labels: NDArray[np.int64]) -> float:
+    """Mean cross-entropy of the softmax of logits with labels [n], in nats; infinite where they are not finite."""
+    mean = -float(_log_softmax(logits)[np.arange(len(labels)), labels].mean())
     return mean if np.isfinite(mean) else float("inf")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,10 @@ import torch
 from torch import nn
 
 from edgeft import console, files
-from edgeft.data.dataset import Example
 from edgeft.tuning.architecture import under
-from edgeft.tuning.batches import Collate
 from edgeft.tuning.checkpoints import saving
 from edgeft.tuning.freeze import frozen_tensors, hash_tensors, held_still, prove_unchanged
-from edgeft.tuning.score import Judge
+from edgeft.tuning.frozen import Subject
 from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
 
 PHASE = "float"
@@ -30,9 +27,7 @@ def fine_tune(
     model: nn.Module,
     recipe: Recipe,
     loss: Loss,
-    judge: Judge,
-    examples: Sequence[Example],
-    collate: Collate,
+    subject: Subject,
     *,
     folder: Path,
     seed: int,
@@ -41,6 +36,7 @@ def fine_tune(
 ) -> tuple[Trained, list[dict[str, str]]]:
     """Train `model` in place. Returns how it went and the record of every frozen tensor, before and after.
 
+    subject what is trained: the model, or its head on features; it shares the model's parameters
     fresh   modules with new weights: beside pretrained ones that learn too they take NEW_LAYER_LR times the rate;
             without any, the model given is an epoch like the others, and comes back when none is better
     Raises ModelError when a frozen tensor changed. With 0 epochs nothing is trained.
@@ -48,19 +44,19 @@ def fine_tune(
     before = hash_tensors(frozen_tensors(model))
     model.to(device, memory_format=torch.channels_last)
     scored = not fresh or recipe.epochs == 0
-    start = Trained(float(judge.scores(model, "validation").value), 0.0, 0) if scored else None
+    start = Trained(float(subject.judge.scores(subject.model, "validation").value), 0.0, 0) if scored else None
     if start is not None and recipe.epochs == 0:
         trained = start
     else:
         given = {name: t.clone() for name, t in model.state_dict().items() if start is not None and name not in before}
         with held_still(model):
             trained = train_phase(
-                PHASE, model, recipe, loss, judge, examples, collate,
-                folder=folder, seed=seed, device=device, optimizer=optimizer_for(model, recipe, fresh),
+                PHASE, subject.model, recipe, loss, subject.judge, subject.examples, subject.collate,
+                folder=folder, seed=seed, device=device, optimizer=optimizer_for(subject.model, recipe, fresh),
             )  # fmt: skip
         if start is not None and trained.best_value < start.best_value:
-            figures = f"{judge.metric} on validation {start.best_value:.4f}, best epoch {trained.best_value:.4f}"
-            console.say(f"no epoch was better than the start, which is kept ({figures})")
+            metric, found = subject.judge.metric, f"{start.best_value:.4f}, best epoch {trained.best_value:.4f}"
+            console.say(f"no epoch was better than the start, which is kept ({metric} on validation {found})")
             model.load_state_dict(given, strict=False)
             trained = replace(start, steps=trained.steps)
     model.eval().to(memory_format=torch.contiguous_format)

@@ -16,37 +16,31 @@ from torch import Tensor, nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
-from edgeft.quant.feed import encoded
 from edgeft.tasks.task import Encoder
+from edgeft.tuning.batches import Collate
+from edgeft.tuning.frozen import Backbone
 from edgeft.tuning.trainer import Loss
 
 # L2 penalties tried, in units of the mean cross-entropy over features of unit mean variance.
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 _ITERATIONS = 60
-_BATCH = 64
 # Features of no variance at all are not divided by zero.
 _LEAST_SPREAD = 1e-6
 
 
 def start_head(
-    model: nn.Module,
-    fresh: Sequence[str],
-    encoder: Encoder,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    loss: Loss,
+    backbone: Backbone, encoder: Encoder, train: Sequence[Example], validation: Sequence[Example], loss: Loss
 ) -> float | None:
-    """Set the new head of `model` from a linear probe; returns its accuracy on validation.
+    """Set the new head of a model from a linear probe; returns its accuracy on validation.
 
     loss   what training minimises too: a head fitted to another one would first be taken away from its optimum
-    Nothing is done, and None returned, when what is new is anything but one linear layer.
+    Nothing is done, and None returned, when the head is anything but one linear layer.
     """
-    head = model.get_submodule(fresh[0]) if len(fresh) == 1 else None
+    head = backbone.head
     if not isinstance(head, nn.Linear) or head.bias is None:
         return None
     with console.bar("reading features", len(train) + len(validation), "samples") as bar:
-        x, y = _features(model, head, encoder, train, bar)
-        held_x, held_y = _features(model, head, encoder, validation, bar)
+        (x, y), (held_x, held_y) = (_features(backbone, encoder, part, bar) for part in (train, validation))
     mean = x.mean(0)
     spread = x.var(0, correction=0).mean().sqrt().clamp(min=_LEAST_SPREAD)
     x, held_x = (x - mean) / spread, (held_x - mean) / spread
@@ -60,24 +54,12 @@ def start_head(
     return accuracy[best]
 
 
-@torch.no_grad()
 def _features(
-    model: nn.Module, head: nn.Linear, encoder: Encoder, examples: Sequence[Example], bar: console.Bar
+    backbone: Backbone, encoder: Encoder, examples: Sequence[Example], bar: console.Bar
 ) -> tuple[Tensor, Tensor]:
-    """What the head reads, float64 [n, features], and labels [n], of `examples` with the model in eval mode."""
-    seen: list[Tensor] = []
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach().double().cpu()))
-    before, order = model.training, []
-    model.eval()
-    try:
-        for chosen, tensors in encoded(encoder, examples, _BATCH, next(model.parameters()).device):
-            model(**tensors)
-            order += chosen
-            bar.advance(len(chosen))
-    finally:
-        hook.remove()
-        model.train(before)
-    return torch.cat(seen), torch.tensor([examples[index].label for index in order])
+    """What the head reads, float64 [n, features], and labels [n]."""
+    rows = backbone.features(examples, Collate(encoder, 0), 1, bar.advance)[:, 0]
+    return torch.from_numpy(rows).double(), torch.tensor([example.label for example in examples])
 
 
 def fit(x: Tensor, y: Tensor, n_labels: int, penalty: float, loss: Loss) -> tuple[Tensor, Tensor]:

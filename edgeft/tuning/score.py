@@ -38,6 +38,10 @@ class Judge:
         self._task, self.encoder, self._splits = task, encoder, splits
         self._labels, self._batch_size = labels, batch_size
 
+    def on(self, encoder: Encoder, splits: Mapping[str, Sequence[Example]]) -> Judge:
+        """One of the same task for other examples."""
+        return Judge(self._task, encoder, splits, self._labels, self._batch_size)
+
     @property
     def metric(self) -> str:
         return self._task.metric

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeft.tuning.better import better, divergence
+from edgeft.tuning.better import better, cross_entropy_of, divergence
 
 
 def logits(right: list[bool], sure: float = 1.0) -> np.ndarray:
@@ -22,6 +22,13 @@ def test_divergence_in_closed_form() -> None:
     assert divergence(teacher, teacher) == pytest.approx(0.0, abs=1e-12)
 
 
+def test_cross_entropy_in_closed_form() -> None:
+    """The right label has probability 3/4, then 1/4: (ln(4/3) + ln 4) / 2."""
+    logits = np.array([[math.log(3), 0.0]] * 2, np.float32)
+    wanted = (math.log(4 / 3) + math.log(4)) / 2
+    assert cross_entropy_of(logits, np.array([0, 1])) == pytest.approx(wanted, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("only_one_right", "told_apart"),
     [(6, True), (5, False)],  # exact two-sided p: 2 / 2**6 = 0.031 and 2 / 2**5 = 0.0625
@@ -34,8 +41,8 @@ def test_accuracy_decides_where_it_can(only_one_right: int, told_apart: bool, wi
     pair = (good, bad) if winner == "calibrated" else (bad, good)
     choice = better(teacher, *pair, labels)
     assert choice.told_apart is told_apart
-    # The less accurate model is the nearer one: sure where the float model is sure, on 34 or 35 of 40 examples.
-    assert choice.kl["calibrated" if winner == "trained" else "trained"] < choice.kl[winner]
+    # The less accurate model has the smaller loss: sure where the float model is sure, on 34 or 35 of 40 examples.
+    assert choice.loss["calibrated" if winner == "trained" else "trained"] < choice.loss[winner]
     assert (choice.kept == winner) is told_apart
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from edgeft.tasks import TASKS
+from edgeft.tuning.frozen import Backbone
 from edgeft.tuning.losses import cross_entropy
 from edgeft.tuning.probe import fit, start_head
 from tests.tuning import small
@@ -62,6 +63,10 @@ class Features(nn.Module):
         return self.classifier(torch.cat([mean, mean], 1) * self.scale)
 
 
+def backbone(model: Features) -> Backbone:
+    return Backbone(model, model.classifier, {})
+
+
 def encoder_and_data(tmp_path: Path):  # type: ignore[no-untyped-def]
     data = small.image_dataset(tmp_path)
     description = {
@@ -77,7 +82,7 @@ def test_the_head_answers_right_before_any_training(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = Features().train()
     scale = model.scale.detach().clone()
-    accuracy = start_head(model, ("classifier",), encoder, splits["train"], splits["validation"], cross_entropy())
+    accuracy = start_head(backbone(model), encoder, splits["train"], splits["validation"], cross_entropy())
     assert accuracy == 1.0
     images = torch.from_numpy(encoder([example.content for example in splits["test"]])["pixel_values"])
     right = torch.tensor([example.label for example in splits["test"]])
@@ -89,10 +94,9 @@ def test_anything_but_one_linear_layer_is_left_alone(tmp_path: Path) -> None:
     encoder, splits = encoder_and_data(tmp_path)
     model = Features()
     before = model.classifier.weight.detach().clone()
-    data = (encoder, splits["train"], splits["validation"], cross_entropy())
-    assert start_head(model, ("classifier", "scale"), *data) is None
-    assert start_head(model, (), *data) is None
-    assert torch.equal(model.classifier.weight, before)
+    model.classifier = nn.Sequential(model.classifier)
+    assert start_head(backbone(model), encoder, splits["train"], splits["validation"], cross_entropy()) is None
+    assert torch.equal(model.classifier[0].weight, before)
 
 
 def test_a_feature_that_hardly_varies_gets_no_weight_that_8_bits_cannot_hold(tmp_path: Path) -> None:
@@ -103,7 +107,7 @@ def test_a_feature_that_hardly_varies_gets_no_weight_that_8_bits_cannot_hold(tmp
     model = Features()
     with torch.no_grad():
         model.scale.copy_(torch.tensor([1.0, 1, 1, 1e-4, 1e-4, 1e-4]))
-    assert start_head(model, ("classifier",), encoder, splits["train"], splits["validation"], cross_entropy()) == 1.0
+    assert start_head(backbone(model), encoder, splits["train"], splits["validation"], cross_entropy()) == 1.0
     weight = model.classifier.weight.detach()
     step = weight.abs().amax(1, keepdim=True) / 127
     with torch.no_grad():
