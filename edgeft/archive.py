@@ -9,7 +9,8 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from edgeft import files
@@ -17,6 +18,7 @@ from edgeft.errors import FolderError, MachineError
 
 SUFFIX = ".edgeft.tar.gz"
 _LOCAL = "settings.json"  # paths of the machine it was made on; nothing on the device reads it
+_LONGEST_NAME = 255  # bytes, on every common file system
 _AGAIN = "copy the archive again, or make it again with edgeft export --archive"
 
 
@@ -57,9 +59,10 @@ def _write(folder: Path, file: IO[bytes]) -> None:
                     archive.addfile(entry, content)
 
 
-def unpack(archive: Path, target: Path) -> Path:
+def unpack(archive: Path, target: Path, check: Callable[[Path], object] = lambda folder: None) -> Path:
     """Unpack `archive` to the folder `target` and return it.
 
+    check   looks at the unpacked folder before it gets its name; what it raises leaves nothing behind
     Raises FolderError, and writes nothing, when an entry has an absolute name or `..`, is a link or a device, when
     the archive is cut off, or when `target` is there already; MachineError when the disk is too small.
     """
@@ -73,6 +76,7 @@ def unpack(archive: Path, target: Path) -> Path:
             with files.whole_folder(target) as work:
                 for member in members:
                     _extract(packed, member, work)
+                check(work)
     except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FolderError(f"{archive} is not a whole .tar.gz ({error})", _AGAIN) from None
     return target
@@ -92,18 +96,27 @@ def content_of(archive: Path, name: str) -> bytes | None:
 
 
 def _checked(archive: Path, packed: tarfile.TarFile) -> list[tarfile.TarInfo]:
-    members, tops, seen = [], set(), set()
+    members, tops, seen, parents = [], set(), set(), set()
     for member in packed.getmembers():
+        # "tar czf x ./folder" writes a dot before every name.
+        member.name = "/".join(part for part in member.name.split("/") if part != ".") or "."
+        if member.name == "." and member.isdir():
+            continue
         if not safe_name(member.name):
             raise FolderError(f"{archive} has an entry {member.name!r} that would leave the folder", _AGAIN)
         if not (member.isfile() or member.isdir()):
             raise FolderError(f"{archive} has an entry {member.name!r} that is a link or a device", _AGAIN)
+        if max(len(part.encode()) for part in member.name.split("/")) > _LONGEST_NAME:
+            raise FolderError(f"{archive} has an entry whose name is too long: {member.name[:60]}…", _AGAIN)
         tops.add(member.name.split("/")[0])
+        parents |= {str(above) for above in PurePosixPath(member.name).parents}
         if member.isfile():
             if member.name in seen:
                 raise FolderError(f"{archive} has two entries {member.name!r}", _AGAIN)
             seen.add(member.name)
             members.append(member)
+    if seen & parents:
+        raise FolderError(f"{archive} has an entry {min(seen & parents)!r} that is a file and a folder", _AGAIN)
     if len(tops) != 1 or any("/" not in name for name in seen) or not members:
         raise FolderError(f"{archive} does not hold one folder with a bundle", _AGAIN)
     return members

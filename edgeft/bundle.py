@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -49,15 +50,10 @@ class Bundle:
         """
         path = Path(path)
         if path.is_file():
-            path = _unpacked(path)
+            return _open_archive(path)
         if not path.is_dir():
             raise FolderError(f"there is no bundle {path}", "make one with edgeft export")
-        document = _read_manifest(path)
-        for name, sha256 in _hashes(document).items():
-            _verify(path, name, sha256)
-        for variant in document["variants"].values():
-            _check_external(path, str(variant["file"]), document)
-        return Bundle(path, document)
+        return Bundle(path, _verified(path))
 
     @staticmethod
     def write_manifest(folder: Path, document: Mapping[str, Any]) -> Bundle:
@@ -117,13 +113,39 @@ class Bundle:
         return files.sha256_file(self.path / MANIFEST)
 
 
+def _verified(path: Path) -> dict[str, Any]:
+    """The manifest of a bundle folder, all of whose files are as it says."""
+    document = _read_manifest(path)
+    for name, sha256 in _hashes(document).items():
+        _verify(path, name, sha256)
+    for variant in document["variants"].values():
+        _check_external(path, str(variant["file"]), document)
+    return document
+
+
+def _open_archive(path: Path) -> Bundle:
+    folder = _unpacked(path)
+    try:
+        return Bundle(folder, _verified(folder))
+    except FolderError as error:  # it was whole when it was unpacked
+        raise FolderError(error.what, f"remove {folder}, and it is unpacked again from {path}") from error
+
+
+def _verify_unpacked(path: Path, folder: Path) -> None:
+    """What is wrong with a bundle just unpacked is wrong with its archive; the folder has no name yet."""
+    try:
+        _verified(folder)
+    except FolderError as error:
+        raise FolderError(error.what.replace(str(folder), str(path)), _COPY) from error
+
+
 def _unpacked(path: Path) -> Path:
     if not path.name.endswith(archive.SUFFIX):
         raise FolderError(f"{path} is a file", f"give a bundle folder, or an archive of one (NAME{archive.SUFFIX})")
     _refuse_pointer(path)
     target = path.with_name(path.name.removesuffix(archive.SUFFIX))
     if not (target / MANIFEST).is_file():
-        return unpack(path, target)
+        return unpack(path, target, functools.partial(_verify_unpacked, path))
     if archive.content_of(path, MANIFEST) != (target / MANIFEST).read_bytes():
         raise FolderError(f"{target} is there already and is not the bundle in {path}", "remove it")
     return target

@@ -82,18 +82,19 @@ def flag(value: Any) -> bool:
     raise ValueError("expected true or false")
 
 
-def whole(low: int) -> Reader:
-    """A whole number of at least `low`."""
+def whole(low: int, high: int | None = None) -> Reader:
+    """A whole number of at least `low`, and at most `high` where there is a limit."""
 
     def read(value: Any) -> int:
-        wrong = ValueError(f"expected a whole number of at least {low}")
+        limit = "" if high is None else f" and at most {high}"
+        wrong = ValueError(f"expected a whole number of at least {low}{limit}")
         if isinstance(value, (bool, float)):
             raise wrong
         try:
             number = int(value)
         except (TypeError, ValueError):
             raise wrong from None
-        if number < low:
+        if number < low or (high is not None and number > high):
             raise wrong
         return number
 

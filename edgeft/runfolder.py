@@ -107,6 +107,13 @@ class Run:
     def splits(self) -> Path:
         return self.path / SPLITS
 
+    def vouch_for(self, folder: Path) -> None:
+        """Raises FolderError when weights below `folder` are not those the run ended with."""
+        for name, sha256 in self.document.get("weights", {}).items():
+            place = self.path / name
+            if folder in place.parents and (not place.is_file() or files.sha256_file(place) != sha256):
+                raise FolderError(f"{place} is missing or was changed since the run ended", "run edgeft tune again")
+
     def examples(self, split: str) -> tuple[Example, ...]:
         """The examples of "train", "validation" or "test", as they were when the model was tuned.
 

@@ -91,7 +91,7 @@ class TuneSpec:
         "auto", read.choice("auto", "fp32", "bf16", "fp16"),
         "arithmetic of the float phase; auto = bf16 on a GPU that has it, else fp32", metavar="auto|fp32|bf16|fp16",
     )
-    seed: int = option(0, read.whole(0), "seed of splits, order and new weights", metavar="N")
+    seed: int = option(0, read.whole(0, 2**32 - 1), "seed of splits, order and new weights", metavar="N")
     workers: int = option(0, read.whole(0), "processes that load examples; 0 = none of their own", metavar="N")
     report_to: str = option("none", read.text, "experiment trackers, as transformers names them", metavar="NAME")
     text_column: str | None = option(None, read.text, "column of a table that holds the text", metavar="NAME")
@@ -191,7 +191,7 @@ class EvalSpec:
     junit: Path | None = option(
         None, read.path, "also write the budget to this file as JUnit XML", metavar="FILE.xml", output=True
     )
-    seed: int = option(0, read.whole(0), "seed of the order of blocks and samples", metavar="N")
+    seed: int = option(0, read.whole(0, 2**32 - 1), "seed of the order of blocks and samples", metavar="N")
     output: Path = option(Path("result"), read.path, "folder of the result", short="o", metavar="RESULT", output=True)
     format: str = option(
         "text", read.choice("text", "markdown", "json", "html"), "what is printed", metavar="text|markdown|json|html",

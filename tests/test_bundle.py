@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -214,6 +215,35 @@ def test_an_archive_opens_beside_itself_once(folder: Path, tmp_path: Path) -> No
         Bundle.open(packed)
 
 
+def test_a_bundle_damaged_after_it_was_unpacked_says_how_to_get_it_back(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "board").mkdir()
+    packed = pack(folder, tmp_path / "board/mine.edgeft.tar.gz")
+    unpacked = Bundle.open(packed).path
+    next(unpacked.glob("*.onnx")).unlink()
+    with pytest.raises(FolderError, match=f"is missing; remove {unpacked}, and it is unpacked again from {packed}"):
+        Bundle.open(packed)
+    shutil.rmtree(unpacked)
+    assert Bundle.open(packed).path == unpacked
+
+
+def test_an_archive_of_a_damaged_bundle_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+    next(folder.glob("*.onnx")).unlink()
+    (tmp_path / "board").mkdir()
+    packed = pack(folder, tmp_path / "board/mine.edgeft.tar.gz")
+    with pytest.raises(FolderError, match=f"{packed}/.* is missing; copy the bundle again"):
+        Bundle.open(packed)
+    assert [path.name for path in (tmp_path / "board").iterdir()] == ["mine.edgeft.tar.gz"]
+
+
+def test_names_that_begin_with_a_dot_are_the_same_names(folder: Path, tmp_path: Path) -> None:
+    """As `tar czf mine.edgeft.tar.gz ./mine` writes them, and `tar czf … .` in a folder that holds it alone."""
+    packed = tmp_path / "mine.edgeft.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(folder, "./mine")
+    assert Bundle.open(packed).sha256 == Bundle.open(folder).sha256
+    assert (tmp_path / "mine/manifest.json").is_file()
+
+
 def evil(place: Path, *entries: tarfile.TarInfo) -> Path:
     with tarfile.open(place, "w:gz") as archive:
         for entry in (tarfile.TarInfo("b/manifest.json"), *entries):
@@ -239,6 +269,8 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.T
         (entry("b/etc", tarfile.LNKTYPE, "../x"), "a link or a device"),
         (entry("b/dev", tarfile.CHRTYPE), "a link or a device"),
         (entry("b/manifest.json"), "two entries"),
+        (entry("b/manifest.json/x"), "'b/manifest.json' that is a file and a folder"),
+        (entry("b/" + "x" * 256), "name is too long"),
         (entry("other/file"), "does not hold one folder"),
     ],
 )

@@ -47,6 +47,20 @@ def test_its_examples_come_back_as_they_were(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_changed_weights_are_noticed_where_they_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / "float").mkdir(parents=True)
+    weights = folder / "float" / "model.safetensors"
+    weights.write_bytes(b"weights")
+    write(folder, weights={"float/model.safetensors": files.sha256_file(weights)})
+    run = Run.open(folder)
+    run.vouch_for(run.float_model)
+    weights.write_bytes(b"weighty")
+    run.vouch_for(run.quantized)
+    with pytest.raises(FolderError, match="model.safetensors is missing or was changed since the run ended"):
+        run.vouch_for(run.float_model)
+
+
 def test_a_changed_record_of_the_splits_is_noticed(tmp_path: Path) -> None:
     run = Run.open(write(tmp_path / "run"))
     text = run.splits.read_text(encoding="utf-8")

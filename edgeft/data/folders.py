@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
 from edgeft.data.imagefile import SUFFIXES, looks_like_image
 from edgeft.data.images import image_rows
-from edgeft.data.listing import entries_of, subfolders
+from edgeft.data.listing import entries_of, is_output, subfolders
 from edgeft.data.metadata import refuse_conflicts
 from edgeft.data.saved import is_saved_dataset
 from edgeft.data.tables import has_training_table
@@ -68,7 +68,7 @@ class Walk:
         if not folders:
             raise DataError(f"{place} holds no class folders", "put the images of each class into a folder named by it")
         for label, paths in sorted(folders.items()):
-            images = sorted(image for path in paths for image in self._images(path, set()))
+            images = sorted(image for path in paths for image in self._images(path, {os.path.realpath(place)}))
             if not images:
                 raise DataError(
                     f"the class folder {paths[0]} holds no images{_holds(paths[0])}",
@@ -95,7 +95,7 @@ class Walk:
         return found
 
     def _is_system(self, entry: os.DirEntry[str]) -> bool:
-        system = is_system(entry.name)
+        system = is_system(entry.name) or is_output(entry)
         if system:
             self._system[entry.name if entry.is_dir() else "files"] += 1
         return system

@@ -18,6 +18,16 @@ def entries_of(folder: Path) -> list[os.DirEntry[str]]:
         raise DataError(f"{folder} cannot be opened: {error.strerror}", "check its permissions") from error
 
 
+# What the commands write into a folder of their own: a run, one in progress, a bundle, a result.
+_DOCUMENTS = ("tuned.json", "state.json", "manifest.json", "result.json")
+
+
+def is_output(entry: os.DirEntry[str]) -> bool:
+    """Is this a folder that edgeft wrote? Its images are copies, and no class."""
+    return entry.is_dir() and any(os.path.isfile(os.path.join(entry.path, name)) for name in _DOCUMENTS)
+
+
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders directly in `folder`, without hidden ones and those of the system."""
-    return [entry.name for entry in entries_of(folder) if entry.is_dir() and not is_system(entry.name)]
+    """Names of the folders directly in `folder`, without hidden ones, those of the system and what edgeft wrote."""
+    folders = [entry for entry in entries_of(folder) if entry.is_dir()]
+    return [entry.name for entry in folders if not is_system(entry.name) and not is_output(entry)]

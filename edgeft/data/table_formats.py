@@ -83,7 +83,7 @@ def parse_jsonl(text: str, path: Path) -> Parsed:
 
 def _record(source: str, where: str) -> dict[str, str | None]:
     try:
-        record = json.loads(source, parse_int=str, parse_float=str, parse_constant=str)
+        record = json.loads(source, parse_int=str, parse_float=str, parse_constant=_no_number)
     except ValueError as error:
         raise DataError(f"{where} is not JSON ({error})", "write one JSON object on each line") from error
     if not isinstance(record, dict):
@@ -91,10 +91,18 @@ def _record(source: str, where: str) -> dict[str, str | None]:
     return {key: _cell(value) for key, value in record.items()}
 
 
+class Nested(str):
+    """What stands in a field that holds a list or an object: no text, and no label."""
+
+
+def _no_number(word: str) -> None:
+    """NaN and Infinity are how a missing value is written by programs that know no null."""
+
+
 def _cell(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else Nested(json.dumps(value, ensure_ascii=False))
 
 
 FORMATS: Mapping[str, Callable[[str, Path], Parsed]] = {

@@ -15,7 +15,7 @@ from edgeft.data.columns import text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
 from edgeft.data.imagefile import what_is
 from edgeft.data.listing import subfolders
-from edgeft.data.table_formats import FORMATS, Values, decode_text
+from edgeft.data.table_formats import FORMATS, Nested, Values, decode_text
 from edgeft.errors import DataError
 from edgeft.files import sha256_text
 
@@ -113,7 +113,8 @@ def table_rows(table: Table, text_column: str | None, label_column: str | None) 
     rows, gaps = [], []
     for line, values in table.rows:
         text, label = values[text_at] or "", one_form((values[label_at] or "").strip())
-        gap = _gap(text, label)
+        nested = any(isinstance(values[at], Nested) for at in (text_at, label_at))
+        gap = "a list or an object where a text and a label belong" if nested else _gap(text, label)
         if gap:
             gaps.append(f"line {line} has {gap}")
         else:

@@ -38,10 +38,12 @@ class Sources:
     def original(self) -> nn.Module:
         """The model as given when it answers the task with the run's labels, else the fine-tuned float model."""
         answers = self._run.original_answers_task
+        self._run.vouch_for(self._run.float_model)
         return load(self._run.original if answers else self._run.float_model, self._auto_model, self._run.labels)
 
     def tuned(self) -> nn.Module:
         """The fine-tuned float model, before any compression."""
+        self._run.vouch_for(self._run.float_model)
         return load(self._run.float_model, self._auto_model, self._run.labels)
 
     def float_graph(self) -> QuantModel:
@@ -51,6 +53,7 @@ class Sources:
     def quantized(self, name: str, scheme: Scheme) -> QuantModel:
         """The quantized graph with the numbers saved as `name` ("calibrated" or "trained"), in train mode."""
         built = self.unranged(scheme)
+        self._run.vouch_for(self._run.quantized)
         store.load_state(built, self._run.quantized, name)
         return built
 

@@ -55,6 +55,13 @@ def refuse_unbuilt(search: int, freeze_kind: str) -> None:
         raise UsageError(f"--freeze {freeze_kind} is not built yet", "use backbone, none, last:N, embeddings, regex:P")
 
 
+def refuse_place(output: Path, data: str) -> None:
+    """A run among the examples would be read as a class of them the next time."""
+    folder = Path(data).expanduser()
+    if folder.is_dir() and folder.resolve() in (Path(output).resolve(), *Path(output).resolve().parents):
+        raise UsageError(f"--output {output} lies inside --data {data}", "choose a folder outside it")
+
+
 def refuse_idle(wish: Wish, scheme: Scheme | None) -> None:
     if wish and scheme is None:
         raise UsageError("--keep-float has no meaning without quantization", "leave it out, or choose a --scheme")

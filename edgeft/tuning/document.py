@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import edgeft
@@ -63,6 +64,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         },
         "freeze": job.settings["freeze"],
         "frozen": floating["frozen"],
+        "weights": _weights(job.folder),
         **_quantization(job),
         "scheme": target.scheme_name,
         "profile": target.profile,
@@ -73,6 +75,12 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         "wall_s": _wall_s(job),
         "state": "complete",
     }
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of weights, by its path in the run: export vouches for what it reads."""
+    found = sorted(path for part in ("float", "quantized") for path in (folder / part).glob("*.safetensors"))
+    return {path.relative_to(folder).as_posix(): files.sha256_file(path) for path in found}
 
 
 def _quantization(job: Job) -> dict[str, Any]:

@@ -16,6 +16,8 @@ FILE = "tokenizer.json"
 _DEFAULT_LIMIT = 512
 # transformers writes 1e30 where a tokenizer states no limit.
 _NO_LIMIT = 1_000_000
+# Tables of embeddings are padded to a round number of rows, or hold a few that nobody uses; never half of them.
+_LEAST_SHARE = 0.5
 
 
 def text_preprocessing(tokenizer: Any, model_config: Any, max_length: int | None, folder: Path) -> dict[str, Any]:
@@ -87,13 +89,20 @@ def _pad_id(tokenizer: Any) -> int:
 
 
 def _vocabulary(tokenizer: Any, model_config: Any) -> int:
-    """Rows of the model's embedding. The tokenizer must not know ids beyond them."""
+    """Rows of the model's embedding. The tokenizer must not know ids beyond them, nor far fewer: where a folder holds
+    none, transformers makes an empty one up, which knows no word."""
     rows = int(model_config.get_text_config().vocab_size if hasattr(model_config, "get_text_config") else 0)
     highest = max(tokenizer.get_vocab().values())
     if highest >= rows:
         raise ModelError(
             f"the tokenizer has ids up to {highest} and the model embeddings for {rows} (0 to {rows - 1}), vocab_size",
             "resize the model's embeddings, or save the model with its own tokenizer",
+        )
+    known = len(tokenizer.get_vocab())
+    if known < rows * _LEAST_SHARE:
+        raise ModelError(
+            f"the tokenizer knows {known} tokens and the model has embeddings for {rows}: it is not the model's own",
+            "put its tokenizer.json beside the weights",
         )
     return rows
 

@@ -29,6 +29,7 @@ def tune(spec: TuneSpec) -> Run | None:
     Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
     """
     acts.refuse_unbuilt(spec.search, spec.freeze)
+    acts.refuse_place(spec.output, spec.data)
     quiet_transformers()
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)

@@ -130,7 +130,7 @@ def _call_factory(file: Path, name: str) -> Any:
         raise ModelError(f"{file} cannot be imported: {error}", "fix the file or install what it needs") from error
     except (EdgeftError, MemoryError):
         raise
-    except Exception as error:  # the user's own code may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
         text = f"{type(error).__name__}: {error}"
         raise ModelError(f"{file}:{name} failed with {text[:200]}", "fix the function; -v shows where") from error
     finally:

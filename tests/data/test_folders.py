@@ -252,6 +252,21 @@ def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
     assert found == ["train/cat/000.jpg", "train/cat/001.jpg", "train/cat/tabby/young/x.jpg"]
 
 
+def test_a_link_to_the_folder_above_the_classes_adds_nothing(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"cat": 10, "dog": 10})
+    (tmp_path / "cat/loop").symlink_to(tmp_path)
+    assert read(tmp_path).notices[0] == "20 images of 2 classes: train 16, validation 2, test 2"
+
+
+@pytest.mark.parametrize("document", ["tuned.json", "state.json", "manifest.json", "result.json"])
+def test_what_edgeft_wrote_is_no_class(tmp_path: Path, document: str) -> None:
+    class_folders(tmp_path, {"cat": 10, "dog": 10, "bundle": 10})
+    (tmp_path / "bundle" / document).write_text("{}")
+    data = read(tmp_path)
+    assert data.labels == ("cat", "dog")
+    assert notice(data, "left out") == "1 hidden or system entries left out: bundle (1)"
+
+
 def test_class_folders_called_train_and_plane(tmp_path: Path) -> None:
     class_folders(tmp_path, {"train": 10, "plane": 10})
     assert read(tmp_path).labels == ("plane", "train")

@@ -82,6 +82,19 @@ def test_null_text_in_json_lines(tmp_path: Path) -> None:  # D19
         read(path)
 
 
+def test_nan_in_json_lines_is_a_missing_label(tmp_path: Path) -> None:  # D19
+    path = write(tmp_path / "train.jsonl", b'{"text":"a","label":"x"}\n{"text":"b","label":NaN}\n')
+    with pytest.raises(DataError, match="line 2 has no label"):
+        read(path)
+
+
+@pytest.mark.parametrize("row", [b'{"text":"a","label":["x"]}', b'{"text":{"de":"a"},"label":"x"}'])
+def test_lists_and_objects_are_no_text_and_no_label(tmp_path: Path, row: bytes) -> None:  # D22
+    path = write(tmp_path / "train.jsonl", b'{"text":"a","label":"x"}\n' + row + b"\n")
+    with pytest.raises(DataError, match="line 2 has a list or an object where a text and a label belong"):
+        read(path)
+
+
 def test_line_breaks_and_quotes_inside_quotes(tmp_path: Path) -> None:  # D20
     path = write(tmp_path / "a.csv", b'text,label\r\n"a, ""q""\r\nsecond line",x\r\nMen \'S Shoes,y\r\nplain,z\r\n')
     assert pairs(path) == [('a, "q"\r\nsecond line', "x"), ("Men 'S Shoes", "y"), ("plain", "z")]

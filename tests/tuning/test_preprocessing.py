@@ -351,6 +351,13 @@ def test_vocabulary_grown_by_one(byte_level: Any, tmp_path: Path) -> None:  # R1
         text_preprocessing(byte_level, roberta_config(vocab_size=599), None, tmp_path)
 
 
+def test_a_tokenizer_that_transformers_made_up(byte_level: Any, tmp_path: Path) -> None:  # T13
+    """A folder without tokenizer files gives one of a handful of tokens: every word would be unknown."""
+    with pytest.raises(ModelError, match="knows 600 tokens and the model has embeddings for 1201: it is not the"):
+        text_preprocessing(byte_level, roberta_config(vocab_size=1201), None, tmp_path)
+    assert text_preprocessing(byte_level, roberta_config(vocab_size=1200), None, tmp_path)["vocabulary"] == 1200
+
+
 @pytest.mark.parametrize("pad_token_id", [None, -1])
 def test_no_padding_token(byte_level: Any, tmp_path: Path, pad_token_id: int | None) -> None:  # R18
     tokenizer = SimpleNamespace(

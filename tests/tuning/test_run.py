@@ -35,6 +35,9 @@ def test_images_from_folder_to_run(tune_on: Any, tmp_path: Path, capsys: Any) ->
     frozen = {entry["name"]: entry for entry in run.document["frozen"]}
     assert "timm_model.bn1.running_var" in frozen and "timm_model.fc.weight" not in frozen  # T03
     assert all(entry["sha256_before"] == entry["sha256_after"] for entry in frozen.values())
+    vouched = {"float/model.safetensors", "quantized/calibrated.safetensors", "quantized/trained.safetensors"}
+    assert {*run.document["weights"], "quantized/trained.safetensors"} == vouched
+    run.vouch_for(run.float_model)
     assert run.preprocessing["height"] == 32
     assert run.document["data"]["counts"]["test"] == {"blue": 6, "red": 6}
     assert [example.label for example in run.examples("test")] == [0] * 6 + [1] * 6
@@ -335,6 +338,13 @@ def test_an_unknown_tracker_is_refused_before_any_work() -> None:
     with pytest.raises(UsageError, match="--report-to wandbb is no tracker; did you mean 'wandb'"):
         defaults.tracker("wandbb")
     assert defaults.tracker("none") == "none"
+
+
+def test_a_run_among_its_own_examples_is_refused(tune_on: Any, tmp_path: Path) -> None:
+    data = small.image_dataset(tmp_path / "data")
+    with pytest.raises(UsageError, match="--output .*data/run lies inside --data"):
+        tune_on(data, model="none", output=tmp_path / "data" / "run")
+    assert not (tmp_path / "data" / "run").exists()
 
 
 def test_search_is_refused_not_ignored(tune_on: Any, tmp_path: Path) -> None:

@@ -75,6 +75,13 @@ def test_a_factory_that_fails_is_told_by_name(tmp_path: Path) -> None:
         find_source(f"{factory_file(tmp_path)}:broken", tmp_path / "original")
 
 
+def test_a_factory_that_leaves_the_program_is_told_too(tmp_path: Path) -> None:
+    """Exit code 3 is a missed check: a script that ends with it must not look like one."""
+    (tmp_path / "m.py").write_text("import sys\ndef make():\n    sys.exit(3)\n")
+    with pytest.raises(ModelError, match=r"m.py:make failed with SystemExit: 3"):
+        find_source(f"{tmp_path / 'm.py'}:make", tmp_path / "w")
+
+
 def test_a_misspelt_factory(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'model'"):
         find_source(f"{factory_file(tmp_path)}:modle", tmp_path / "original")
