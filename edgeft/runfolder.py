@@ -140,18 +140,24 @@ class RunState:
         `settings` are plain JSON values, among them the fingerprint of the data. Raises FolderError when the folder
         holds a run already and `resume` is false, or when that run was begun with other settings.
         """
+        state = RunState.look(folder, settings, resume)
+        if not state._phases:
+            state._write()
+        return state
+
+    @staticmethod
+    def look(folder: Path, settings: Mapping[str, Any], resume: bool) -> RunState:
+        """What `begin` would begin with, or raise; nothing is written."""
         folder = Path(folder)
         if folder.exists() and not folder.is_dir():
             raise FolderError(f"{folder} is a file", "choose another --output")
         document = _begun(folder)
         if not resume and (document is not None or (folder / DOCUMENT).exists()):
             raise FolderError(f"{folder} already holds a run", "add --resume to go on, or choose another --output")
-        if document is not None:
-            _same_settings(folder, document["settings"], settings)
-            return RunState(folder, settings, document["phases"])
-        state = RunState(folder, settings)
-        state._write()
-        return state
+        if document is None:
+            return RunState(folder, settings)
+        _same_settings(folder, document["settings"], settings)
+        return RunState(folder, settings, document["phases"])
 
     def done(self, phase: str) -> dict[str, Any] | None:
         """The record of a finished phase, or None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from edgeft.quant.engine import QuantModel
 from edgeft.quant.feed import draw
 from edgeft.quant.held import held, score_of
 from edgeft.quant.raising import refuse_raise
+from edgeft.recipe import TuneSpec
 from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
@@ -74,13 +75,31 @@ def refuse_untrained(epochs: float, fresh: Sequence[str]) -> None:
         raise UsageError(f"--epochs 0 would leave {fresh[0]} with random weights", "give at least one epoch")
 
 
-def trial_load(given: str, task: Task, dataset: Dataset, freeze_kind: str, epochs: float, seed: int) -> nn.Module:
-    """The model with its frozen parts marked, for --dry-run; nothing stays on the disk."""
+def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None, wish: Wish) -> nn.Module:
+    """The model with its frozen parts marked, for --dry-run; nothing stays on the disk.
+
+    Raises what the real run would before it trains.
+    """
     with tempfile.TemporaryDirectory() as workspace:
-        loaded = _load(find_source(given, Path(workspace) / "original"), task, dataset, seed)
-    refuse_untrained(epochs, loaded.fresh)
-    freeze(loaded.model, freeze_kind, loaded.fresh)
+        folder = Path(workspace)
+        loaded = _load(find_source(spec.model, folder / "original"), task, dataset, spec.seed)
+        refuse_untrained(spec.epochs, loaded.fresh)
+        freeze(loaded.model, spec.freeze, loaded.fresh)
+        described = _describe(task, loaded.model, loaded.processor, spec.image_size, spec.max_length, folder)
+        if wish.patterns and scheme is not None:
+            qat.built(loaded.model, scheme, task.encoder(described, folder), dataset.splits["train"], wish)
     return loaded.model
+
+
+def refuse_foreign(content: str, given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Options for examples of another kind have no effect; `given` has their values by kind and name, None = not given.
+
+    Raises UsageError for the first that was given.
+    """
+    for kind, options in given.items():
+        for name, value in options.items():
+            if kind != content and value is not None:
+                raise UsageError(f"--{name} is for {kind}s, and the examples are {content}s", "leave it out")
 
 
 def _load(source: Source, task: Task, dataset: Dataset, seed: int) -> Loaded:
@@ -118,16 +137,22 @@ def prepare(
     """Write down how examples are encoded and which split each is in; what scores and encodes from here on."""
     done = job.state.done("prepared")
     if done is None:
-        if job.task.content == "image":
-            preprocessing = image_preprocessing(processor, image_size)
-        else:
-            preprocessing = text_preprocessing(processor, model.config, max_length, job.folder)
+        preprocessing = _describe(job.task, model, processor, image_size, max_length, job.folder)
         write_splits(job.folder / SPLITS, job.dataset)
         splits = files.sha256_file(job.folder / SPLITS)
         done = job.state.finish("prepared", {"preprocessing": preprocessing, "splits_sha256": splits})
     encoder = job.task.encoder(done["preprocessing"], job.folder)
     judge = Judge(job.task, encoder, job.dataset.splits, job.dataset.labels, batch_size=64)
     return judge, encoder
+
+
+def _describe(
+    task: Task, model: Any, processor: Any, image_size: int | None, max_length: int | None, folder: Path
+) -> dict[str, Any]:
+    """How examples become tensors; a text's tokenizer is written to `folder`."""
+    if task.content == "image":
+        return image_preprocessing(processor, image_size)
+    return text_preprocessing(processor, model.config, max_length, folder)
 
 
 def score_original(job: Job, judge: Judge, model: nn.Module) -> None:

@@ -42,9 +42,13 @@ class Job:
         device: torch.device,
         seed: int,
     ) -> Job:
-        fixed = {key: value for key, value in settings.items() if key not in _FREE}
-        state = RunState.begin(folder, {**fixed, "data_fingerprint": dataset.fingerprint}, resume)
+        state = RunState.begin(folder, _fixed(settings, dataset), resume)
         return Job(Path(folder), dict(settings), state, task, dataset, device, seed)
+
+    @staticmethod
+    def look(folder: Path, settings: Mapping[str, Any], resume: bool, dataset: Dataset) -> None:
+        """Raises what `begin` would; nothing is written."""
+        RunState.look(folder, _fixed(settings, dataset), resume)
 
     @property
     def finished(self) -> bool:
@@ -57,6 +61,10 @@ class Job:
             yield
         finally:
             self.wall_s[phase] = self.wall_s.get(phase, 0.0) + time.monotonic() - start
+
+
+def _fixed(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    return {**{k: v for k, v in settings.items() if k not in _FREE}, "data_fingerprint": dataset.fingerprint}
 
 
 def data_folder(dataset: Dataset) -> Path:

@@ -37,6 +37,9 @@ def tune(spec: TuneSpec) -> Run | None:
         spec.data, seed=spec.seed, text_column=spec.text_column, label_column=spec.label_column
     )
     task = find_task(spec.task, dataset)
+    of_images = {"image-size": spec.image_size, "augment": spec.augment}
+    of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
+    acts.refuse_foreign(task.content, {"image": of_images, "text": of_texts})
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
@@ -56,7 +59,8 @@ def tune(spec: TuneSpec) -> Run | None:
         )
 
     if spec.dry_run:
-        model = acts.trial_load(spec.model, task, dataset, spec.freeze, spec.epochs, spec.seed)
+        Job.look(spec.output, as_settings(spec), spec.resume, dataset)
+        model = acts.rehearse(spec, task, dataset, target.scheme, wish)
         for line in plan_lines(task, dataset, model, target, float_recipe(model), qat, spec.output):
             console.result(line)
         return None

@@ -306,6 +306,36 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tune_on: Any, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"max_length": 5000}, "--max-length 5000 is more than the model's"),
+        ({"keep_float": ("nosuchlayer",)}, "nosuchlayer"),
+        ({"image_size": 64}, "--image-size is for images, and the examples are texts; leave it out"),
+        ({"augment": "crop"}, "--augment is for images"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(
+    tune_on: Any, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    for dry_run in (True, False):
+        with pytest.raises(UsageError, match=said):
+            tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), **options, dry_run=dry_run)
+
+
+def test_a_dry_run_looks_at_the_place_of_the_run(tune_on: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("mine")
+    with pytest.raises(FolderError, match=r"is not empty and is no run \(it holds thesis.txt\)"):
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), dry_run=True)
+
+
+def test_options_of_texts_are_refused_for_images(tune_on: Any, tmp_path: Path) -> None:
+    for option in ({"max_length": 32}, {"text_column": "text"}, {"label_column": "label"}):
+        with pytest.raises(UsageError, match="is for texts, and the examples are images"):
+            tune_on(small.image_dataset(tmp_path / "data"), model="none", **option)
+
+
 def test_no_epochs_and_a_new_head_would_be_random(tune_on: Any, tmp_path: Path) -> None:  # T07
     with pytest.raises(UsageError, match="random weights"):
         tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), epochs=0.0)
