@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeft.evaluation.broken import broken
 from edgeft.evaluation.stats import Ratio
 
 # A speed ratio nearer to 1 than this is not told from noise: A/A runs spread by about so much.
@@ -27,17 +28,14 @@ def speed_verdict(ratio: Ratio) -> str:
 def claims(
     comparisons: Mapping[str, Mapping[str, Any]], baseline: str, flags: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """[{text, basis, valid}]; valid is False when a flag of severity "invalid" touches what the claim rests on."""
-    broken = {part for entry in flags if entry["severity"] == "invalid" for part in _parts(entry["affects"])}
+    """[{text, basis, valid}]; valid is False when a flag of severity "invalid" touches what the claim rests on: both
+    variants it compares, and no other."""
     found = []
     for name, comparison in comparisons.items():
+        spoiled = broken(flags, name, baseline)
         for about, text, basis in _of_one(name, comparison, baseline):
-            found.append({"text": text, "basis": basis, "valid": about not in broken})
+            found.append({"text": text, "basis": basis, "valid": about not in spoiled})
     return found
-
-
-def _parts(affects: str) -> tuple[str, ...]:
-    return ("accuracy", "latency", "energy") if affects == "all" else (affects,)
 
 
 def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tuple[str, str, str]]:

@@ -208,12 +208,12 @@ def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def budget_lines(document: Mapping[str, Any]) -> list[str]:
-    from edgeft.evaluation.limits import spelled
+    from edgeft.evaluation.limits import held_text
 
     lines = []
     for line in document.get("budget", []):
-        value = spelled(line["text"], line["value"]) if "value" in line else "not measured"
-        lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {value}")
+        held = held_text(line["text"], line)
+        lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {held}")
     if lines:
         winner = document.get("winner")
         lines.append(f"winner: {winner}" if winner else "no variant keeps the whole budget")

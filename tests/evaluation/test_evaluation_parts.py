@@ -257,6 +257,7 @@ DOCUMENT = {
         ]
     },
     "comparisons": {"int8": {"accuracy": {"diff": -0.002}}, "ptq": {"accuracy": {"diff": -0.03}}},
+    "validity": {"valid": True, "flags": []},
 }
 
 
@@ -283,6 +284,42 @@ def test_what_was_not_measured_does_not_pass():
     lines, winner = limits.check(parse_budget("memory<=100MB"), DOCUMENT)
     assert winner is None and lines[0]["passed"] is False and "value" not in lines[0]
     assert limits.missed_text(lines[0]) == "memory<=100MB (not measured)"
+
+
+def flagged(*flags, **energies):
+    """DOCUMENT with these flags, and joules by variant."""
+    variants = {
+        name: {**one, "energy": {"status": "measured", "gross_j": energies[name]} if name in energies else {}}
+        for name, one in DOCUMENT["variants"].items()
+    }
+    return {**DOCUMENT, "variants": variants, "validity": {"valid": not flags, "flags": list(flags)}}
+
+
+def invalid(affects, **more):
+    return {"code": "throttled", "severity": "invalid", "evidence": "it was hot", "affects": affects, **more}
+
+
+def test_a_figure_that_is_not_valid_passes_no_budget():
+    lines, winner = limits.check(parse_budget("latency_p90<=2ms,size<=10MB"), flagged(invalid("latency")))
+    assert winner is None and [line["passed"] for line in lines] == [False, True]
+    assert limits.missed_text(lines[0]) == "latency_p90<=2ms (int8 has 1.5 ms, not valid: it was hot)"
+    # a flag about one variant leaves the figures of the others; against the baseline, those of the baseline count too
+    one = flagged(invalid("latency", variant="ptq"))
+    assert limits.check(parse_budget("latency_p90<=2ms"), one)[1] == "int8"
+    base = flagged(invalid("latency", variant="original"))
+    assert limits.check(parse_budget("latency_p90<=2ms"), base)[1] == "ptq"
+    assert limits.check(parse_budget("latency_p90<=0.9x"), base)[1] is None
+    everything = flagged(invalid("all"))
+    assert limits.check(parse_budget("accuracy>=-1pt"), everything)[1] is None
+
+
+def test_the_winner_is_not_chosen_by_joules_that_are_not_valid():
+    joules = {"original": 3.0, "int8": 1.0, "ptq": 2.0}
+    budget = parse_budget("size<=10MB")
+    assert limits.check(budget, flagged(**joules))[1] == "int8"
+    assert limits.check(budget, flagged(invalid("energy"), **joules))[1] == "ptq"  # the fastest
+    # neither joules nor times can be trusted: the smaller file, and the first of two alike
+    assert limits.check(budget, flagged(invalid("all"), **joules))[1] == "int8"
 
 
 @pytest.mark.parametrize(

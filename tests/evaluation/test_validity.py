@@ -145,5 +145,11 @@ def test_a_claim_whose_condition_failed_is_not_valid():
     throttled = validity.flag("throttled", "invalid", "hot")
     accuracy, speed = claims.claims({"int8": comparison()}, "original", [throttled])
     assert accuracy["valid"] and not speed["valid"]
+    # a flag about one variant voids its claims; one about the baseline voids all
+    both = {"int8": comparison(), "int8-ptq": comparison()}
+    found = claims.claims(both, "original", [{**throttled, "variant": "int8"}])
+    assert [claim["valid"] for claim in found] == [True, False, True, True]
+    found = claims.claims(both, "original", [{**throttled, "variant": "original"}])
+    assert [claim["valid"] for claim in found] == [True, False, True, False]
     everything = validity.flag("under_voltage", "invalid", "weak supply", "all")
     assert not any(claim["valid"] for claim in claims.claims({"int8": comparison()}, "original", [everything]))
