@@ -55,7 +55,8 @@ def describe(
             f"bundle    {bundle.path} ({bundle.task}, {n} held-out examples)",
             f"variants  {', '.join(names)}; baseline {baseline}"
             + (f" = {bundle.original_is}" if baseline == BASELINE else ""),
-            f"runtime   {settings.provider}, {settings.threads} threads, profile {profile_id}",
+            f"runtime   {', then '.join([settings.provider, *settings.fallbacks])}, {settings.threads} threads, "
+            f"profile {profile_id}",
             f"latency   preset {preset.label}, {scenario}: {preset.blocks} alternating blocks each, "
             f"about {minutes(preset, len(names) + preset.aa_check):.1g} minutes"
             + (", the baseline against itself included" if preset.aa_check else ""),

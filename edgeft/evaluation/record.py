@@ -60,12 +60,14 @@ def key(
 def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[str, str]) -> dict[str, Any]:
     import onnxruntime as ort
 
+    chain = settings.chain(ort.get_available_providers())
     return {
         **versions,
         "onnxruntime": {"version": ort.__version__, **_build_info(ort)},
         "eps_available": list(ort.get_available_providers()),
         "ep_requested": settings.provider,
         "ep_options": dict(settings.ep_options),
+        "ep_chain": [{"provider": name, "options": dict(options)} for name, options in chain.items()],
         "nodes_by_provider": {name: dict(one.nodes_by_provider) for name, one in probes.items()},
         "fallback": any(set(one.nodes_by_provider) - {settings.provider} for one in probes.values()),
         "graph_opt_level": settings.graph_level,

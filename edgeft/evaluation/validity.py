@@ -135,11 +135,13 @@ def drift_flag(name: str, baseline: Sequence[float], new: Sequence[float]) -> It
 def provider_flags(name: str, probe: Probe, settings: Settings) -> Iterator[Flag]:
     """Registered is not ran: nodes are counted from a profiled run."""
     asked, nodes = settings.provider, dict(probe.nodes_by_provider)
-    elsewhere = sum(n for provider, n in nodes.items() if provider != asked)
+    elsewhere = {provider: n for provider, n in nodes.items() if provider != asked}
     if not nodes.get(asked) and nodes:
         yield flag("provider", "invalid", f"{name}: no node ran on {asked}, all on {', '.join(nodes)}")
     elif elsewhere:
-        yield flag("fallback", "warning", f"{name}: {elsewhere} of {sum(nodes.values())} nodes did not run on {asked}")
+        where = ", ".join(f"{n} on {provider}" for provider, n in elsewhere.items())
+        evidence = f"{name}: {sum(elsewhere.values())} of {sum(nodes.values())} nodes did not run on {asked} ({where})"
+        yield flag("fallback", "warning", evidence)
 
 
 def integer_flags(name: str, probe: Probe, scheme: str, speed_verdict: str | None) -> Iterator[Flag]:

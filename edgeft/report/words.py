@@ -155,7 +155,7 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [
         ("machine", " / ".join(filter(None, [board, cpu])) + (f" ({confined})" if confined else "")),
         ("int8 path", str(system.get("int8_path", ABSENT))),
-        ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {runtime['ep_requested']}, "
+        ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {_chain(runtime)}, "
                     f"{runtime['intra_threads']} threads, spinning {'on' if runtime['allow_spinning'] else 'off'}, "
                     f"graph level {runtime['graph_opt_level']}"),
         ("profile", f"{document['profile']['id']} ({document['profile']['title']})"),
@@ -166,6 +166,11 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_checks(document),
     ]  # fmt: skip
     return found
+
+
+def _chain(runtime: Mapping[str, Any]) -> str:
+    """The provider asked for, and those behind it."""
+    return ", then ".join([one["provider"] for one in runtime.get("ep_chain", ())] or [runtime["ep_requested"]])
 
 
 def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from edgeft.evaluation.presets import PRESETS, preset
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
 from edgeft.evaluation.timing import InProcess
+from edgeft.profile import load_profile
 from edgeft.tasks.task import TensorSpec
 from tests.evaluation.fakes import FakeClock, FakeModel
 
@@ -388,3 +389,38 @@ def test_a_provider_that_does_not_start_is_no_measurement_of_the_cpu(bundle_path
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     with pytest.raises(MachineError, match="CUDAExecutionProvider does not start here.*onnxruntime-gpu"):
         session.open_model(bundle_path / "int8.onnx", Settings(provider="CUDAExecutionProvider"), "logits")
+
+
+TRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    "profile,provider,expected",
+    [
+        ("jetson-orin-nano", None, [TRT, CUDA, CPU]),
+        ("jetson-orin-nano", CUDA, [CUDA, CPU]),
+        ("jetson-orin-nano", CPU, [CPU]),
+        ("nvidia-gpu", None, [CUDA, CPU]),  # TensorRT stands behind CUDA there, and never takes what CUDA leaves
+        ("nvidia-gpu", TRT, [TRT, CUDA, CPU]),
+        ("x86-64-vnni", None, [CPU]),
+        ("generic", "XnnpackExecutionProvider", ["XnnpackExecutionProvider", CPU]),
+    ],
+)
+def test_the_providers_of_a_profile_are_a_chain(profile, provider, expected):
+    settings = session.settings_for(load_profile(profile), provider, 1, paced=False)
+    assert list(settings.chain(expected)) == expected
+    assert list(settings.chain([CPU])) == list(dict.fromkeys([expected[0], CPU]))
+    assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+
+
+def test_a_session_gets_the_chain_with_its_options(bundle_path, monkeypatch):
+    import onnxruntime as ort
+
+    asked = []
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [TRT, CUDA, CPU])
+    monkeypatch.setattr(ort, "InferenceSession", lambda path, options, providers: asked.append(providers))
+    behind = {CUDA: {"device_id": 1}, "AzureExecutionProvider": {}, CPU: {}}  # Azure is not there
+    settings = Settings(TRT, ep_options={"trt_int8_enable": True}, fallbacks=behind)
+    with pytest.raises(AttributeError):  # the session made here is None
+        session.open_model(bundle_path / "int8.onnx", settings, "logits")
+    assert asked == [[(TRT, {"trt_int8_enable": True}), (CUDA, {"device_id": 1}), (CPU, {})]]
