@@ -87,13 +87,21 @@ def throttling(shots: Sequence[Snapshot], affects: str = "latency") -> Iterator[
     counts = [shot.throttle_count for shot in shots if shot.throttle_count is not None]
     if counts and counts[-1] > counts[0]:
         yield flag("throttled", "invalid", f"{counts[-1] - counts[0]} thermal throttle events while timing", affects)
-    bits = 0
-    for shot in shots:
-        bits |= shot.pi_throttled or 0
+    bits = _pi_bits([shot.pi_throttled for shot in shots if shot.pi_throttled is not None])
     if bits & 0b0001:
         yield flag("under_voltage", "invalid", f"the board reports under-voltage (throttled=0x{bits:x})", "all")
     if bits & 0b1110:
         yield flag("throttled", "invalid", f"the board reports throttling (throttled=0x{bits:x})", affects)
+
+
+def _pi_bits(looks: list[int]) -> int:
+    """Bits 0 to 3 as they were at any look, and those that bits 16 to 19 ("has happened") say of the time between two
+    looks. Bits of the latter kind that were there from the first on are of earlier days; a driver may clear them."""
+    now, happened = 0, 0
+    for before, after in zip(looks[:1] + looks, looks, strict=False):
+        now |= after & 0xF
+        happened |= after & ~before & 0xF0000
+    return now | happened | happened >> 16
 
 
 def _clock_drop(mhz: Sequence[float]) -> Iterator[Flag]:

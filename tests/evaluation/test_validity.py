@@ -1,5 +1,7 @@
 """Flags and claims: each from made-up blocks of which the answer is plain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,27 @@ def test_raspberry_pi_bits(bits, expected):
     # 0x50005: under-voltage and throttled, now and since boot; 0x50000: only since boot.
     shots = [Snapshot(pi_throttled=bits)] * 4
     assert set(codes(validity.machine_flags({"a": series([1.0] * 4, shots)}, (1.0, 1.0)))) == expected
+
+
+@pytest.mark.parametrize(
+    "looks,expected",
+    [
+        ((0x0, 0x0, 0x10000, 0x10000), {"under_voltage": "all"}),  # it came and went between two looks
+        ((0x10000, 0x10000, 0x50000, 0x50000), {"throttled": "latency"}),  # 0x40000 is new
+        ((0x50000, 0x50000, 0x50000, 0x50000), {}),
+        ((0x10000, 0x0, 0x10000, 0x0), {"under_voltage": "all"}),  # cleared by the driver, and set once more
+        ((None, 0x20000, None, 0x20000), {}),
+    ],
+)
+def test_what_happened_between_two_looks_at_a_raspberry_pi(looks, expected):
+    found = list(validity.throttling([Snapshot(pi_throttled=bits) for bits in looks]))
+    assert {one["code"]: one["affects"] for one in found} == expected
+
+
+def test_bits_of_an_earlier_sitting_do_not_count():
+    one = series([1.0] * 4, [Snapshot(pi_throttled=bits) for bits in (0, 0, 0x10000, 0x10000)])
+    one.blocks[2:] = [replace(block, sitting=1) for block in one.blocks[2:]]
+    assert list(validity.machine_flags({"a": one}, (1.0, 1.0))) == []
 
 
 def test_a_clock_loop_that_changed():
