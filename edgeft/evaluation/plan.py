@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from edgeft.bundle import Bundle
 from edgeft.errors import FolderError, UsageError, did_you_mean
-from edgeft.evaluation import presets
+from edgeft.evaluation import forecast, presets
 from edgeft.evaluation.latency import Window, batches
 from edgeft.evaluation.session import Settings, run_logits
 from edgeft.evaluation.shelf import Shelf
@@ -40,12 +40,6 @@ def pace_of(scenario: str) -> Pace:
     return Pace()
 
 
-def minutes(preset: presets.Preset, variants: int) -> float:
-    """About how long the latency pass takes: blocks, end-to-end series, warm-up."""
-    block_s = max(preset.block_s, preset.min_s / preset.blocks)
-    return variants * (preset.blocks * block_s * 1.15 + 3) / 60
-
-
 def describe(
     bundle: Bundle, names: Sequence[str], baseline: str, preset: presets.Preset, scenario: str, settings: Settings,
     profile_id: str, n: int,
@@ -58,7 +52,7 @@ def describe(
             f"runtime   {', then '.join([settings.provider, *settings.fallbacks])}, {settings.threads} threads, "
             f"profile {profile_id}",
             f"latency   preset {preset.label}, {scenario}: {preset.blocks} alternating blocks each, "
-            f"about {minutes(preset, len(names) + preset.aa_check):.1g} minutes"
+            f"{forecast.latency_range(preset, len(names) + preset.aa_check)}"
             + (", the baseline against itself included" if preset.aa_check else ""),
         ]
     )

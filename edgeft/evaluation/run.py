@@ -78,6 +78,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
         opened = {**paths, **twice}
         together = passes.capacity(opened, settings)
         shelf = Shelf(passes.opener(opened, settings, output, together), names, together)
+        spent_s = passes.costs(probes, dict.fromkeys(twice, baseline), samples, together < len(opened))
+        passes.say_how_long(spent_s, names, len(examples), preset, spec.scenario, choice.meter, start, kept)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
         series, probe_s, pace = passes.latency(
             shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice

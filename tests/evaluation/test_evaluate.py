@@ -38,6 +38,12 @@ def test_figures_of_a_linear_model(evaluate, capsys):
     assert "int8" in capsys.readouterr().out
 
 
+def test_one_total_is_said_once_the_time_of_a_query_is_known(evaluate, capsys):
+    evaluate()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("time ")]
+    assert line == "time      about 20 s: accuracy 10 s, latency 10 s" or line.startswith("time      about 10 s: ")
+
+
 def test_raw_samples_give_the_figures_again(evaluate):
     result = evaluate()
     samples, variant = result.samples(), result.document["variants"]["int8"]
