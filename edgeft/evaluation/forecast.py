@@ -72,13 +72,13 @@ def _takes_s(rule: BlockRule, query_s: float) -> float:
 
 
 def latency_range(preset: Preset, variants: int) -> str:
-    """Before a query was run: with the fastest models, and with those that reach the preset's cap."""
+    """Before a query was run: with the fastest models, and with those that just make their queries within the cap."""
     names = [str(k) for k in range(variants)]
     fast, slow = (
         latency_s(preset, Pace(), names, Costs(dict.fromkeys(names, query_s), dict.fromkeys(names, 0.0)))
-        for query_s in (0.0, preset.cap_s / preset.blocks)
+        for query_s in (0.0, preset.cap_s / preset.min_queries)
     )
-    return f"about {words(fast)}, up to {words(slow)} with slow models"
+    return f"about {words(fast)}, {words(slow)} with slow models"
 
 
 def total(parts: Mapping[str, float], cooling_s: float) -> str:
