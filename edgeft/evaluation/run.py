@@ -68,6 +68,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
     start = Snapshot.take()
+    before = flags.preflight(start, settings, preset, [bundle.variants[name]["bytes"] for name in names])
     kept = Unfinished.begin(
         spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
         spec.resume,
@@ -102,7 +103,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
         "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},
-        "checks": record.checks(probe_s),
+        "checks": record.checks(probe_s, start),
         "variants": {
             name: record.variant(
                 bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
@@ -117,7 +118,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    found = flags.gather(document, start, settings, preset, samples, spec.limit, series, probes, probe_s)
+    found = flags.gather(document, before, settings, preset, samples, spec.limit, series, probes, probe_s)
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]
     found += plausibility.flags(profile.plausibility, profile.id, bundle.document, document["variants"], joules)
     document["validity"] = flags.verdict(found)

@@ -8,7 +8,7 @@ and "variant" when it is about one variant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeft.evaluation import stats
@@ -70,11 +70,32 @@ def machine_flags(series: Mapping[str, Series], probes_s: tuple[float, float]) -
         shots = [shot for block in blocks if block.sitting == sitting for shot in (block.before, block.after)]
         yield from throttling(shots)
         yield from _swapped(shots)
+    yield from environment([shot for block in blocks for shot in (block.before, block.after)])
     yield from _clock_drop([shot.mhz for shot in (block.after for block in blocks) if shot.mhz is not None])
     change = probes_s[1] / probes_s[0] - 1
     if abs(change) > PROBE_CHANGE:
         word = "slower" if change > 0 else "faster"
         yield flag("clock", "warning", f"a fixed loop ran {abs(change):.0%} {word} after the pass than before it")
+
+
+# (code, severity, what, its word in a snapshot or nothing where that is unknown): what has to stay as it is.
+_SAME: tuple[tuple[str, str, str, Callable[[Snapshot], str]], ...] = (
+    ("governor_changed", "invalid", "the CPU governor", lambda shot: ", ".join(shot.governors)),
+    ("power_changed", "invalid", "the power source", lambda shot: _WORDS["power"].get(shot.on_battery, "")),
+    ("charging_changed", "warning", "the battery", lambda shot: _WORDS["charging"].get(shot.charging, "")),
+)
+_WORDS: Mapping[str, Mapping[bool | None, str]] = {
+    "power": {True: "battery", False: "mains"},
+    "charging": {True: "charging", False: "not charging"},
+}
+
+
+def environment(shots: Sequence[Snapshot], affects: str = "latency") -> Iterator[Flag]:
+    """An environment that changed between the blocks, in any sitting: the variants did not run under the same one."""
+    for code, severity, what, word in _SAME:
+        words = list(dict.fromkeys(filter(None, map(word, shots))))
+        if len(words) > 1:
+            yield flag(code, severity, f"{what} changed while measuring: {', then '.join(words)}", affects)
 
 
 def _swapped(shots: Sequence[Snapshot]) -> Iterator[Flag]:

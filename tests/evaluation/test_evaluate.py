@@ -10,6 +10,7 @@ import pytest
 
 from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
 from edgeft.evaluation import run
+from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.result import Result
 from edgeft.tasks import image_encoder
 from tests.evaluation.make_bundle import LABELS, float_model, int8_model, make_bundle
@@ -42,6 +43,20 @@ def test_one_total_is_said_once_the_time_of_a_query_is_known(evaluate, capsys):
     evaluate()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("time ")]
     assert line == "time      about 20 s: accuracy 10 s, latency 10 s" or line.startswith("time      about 10 s: ")
+
+
+def test_what_speaks_against_the_run_is_said_before_it(evaluate, monkeypatch, capsys):
+    start = Snapshot(load_1min=99.0, governors=("ondemand",), on_battery=True, temperature_c=48.0)
+    monkeypatch.setattr(run.Snapshot, "take", lambda: start)
+    monkeypatch.setattr(run.passes, "cold", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate()
+    warned = capsys.readouterr().err.splitlines()
+    assert [line.split(" ")[1] for line in warned] == ["1-minute", "running"]  # load, battery; no governor, a note
+
+
+def test_the_start_is_kept(evaluate):
+    assert evaluate().document["checks"]["start"]["load_1min"] >= 0
 
 
 def test_raw_samples_give_the_figures_again(evaluate):

@@ -50,8 +50,11 @@ def test_snapshot_of_a_made_up_board(tmp_path):
             "proc/meminfo": "MemTotal: 500000 kB\nMemAvailable: 300000 kB\n",
         },
     )
-    known = Snapshot(0.52, 2100.0, ("ondemand",), 48.843, 7, None, 17, True, 300000 * 1024)
+    known = Snapshot(0.52, 2100.0, ("ondemand",), 48.843, 7, None, 17, True, 300000 * 1024, False)
     assert Snapshot.take(tmp_path) == known
+    (tmp_path / "sys/class/power_supply/BAT0/status").write_text("Charging\n")
+    now = Snapshot.take(tmp_path)
+    assert (now.on_battery, now.charging) == (False, True)
     assert conditions.available_bytes(tmp_path) == 300000 * 1024
 
 

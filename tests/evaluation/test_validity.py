@@ -79,6 +79,23 @@ def test_bits_of_an_earlier_sitting_do_not_count():
     assert list(validity.machine_flags({"a": one}, (1.0, 1.0))) == []
 
 
+@pytest.mark.parametrize(
+    "before,after,expected,evidence",
+    [
+        ({"governors": ("ondemand",)}, {"governors": ("performance",)}, {"governor_changed": "invalid"},
+         "the CPU governor changed while measuring: ondemand, then performance"),
+        ({"on_battery": False}, {"on_battery": True}, {"power_changed": "invalid"}, "mains, then battery"),
+        ({"charging": True}, {"charging": False}, {"charging_changed": "warning"}, "charging, then not charging"),
+        ({"on_battery": True, "governors": ("a", "b")}, {"on_battery": True, "governors": ("a", "b")}, {}, ""),
+        ({"on_battery": None}, {"on_battery": True}, {}, ""),  # what is not known did not change
+    ],
+)  # fmt: skip
+def test_an_environment_that_changed_between_the_blocks(before, after, expected, evidence):
+    shots = [Snapshot(**before)] * 2 + [Snapshot(**after)] * 2
+    found = list(validity.machine_flags({"original": series([1.0] * 4, shots)}, (1.0, 1.0)))
+    assert codes(found) == expected and all(evidence in one["evidence"] for one in found)
+
+
 def test_a_clock_loop_that_changed():
     assert codes(validity.machine_flags({"a": series([1.0] * 4)}, (1.0, 1.06))) == {"clock": "warning"}
 
