@@ -29,8 +29,12 @@ def preflight(
 def gather(
     document: Mapping[str, Any], before: Sequence[validity.Flag], settings: Settings, preset: Preset, samples: Samples,
     limit: int | None, series: Mapping[str, Series], probes: Mapping[str, list[Probe]], probe_s: tuple[float, float],
+    faulty: Mapping[str, str],
 ) -> list[validity.Flag]:  # fmt: skip
-    """What speaks against accuracy and latency. before: what `preflight` found."""
+    """What speaks against accuracy and latency.
+
+    before: what `preflight` found; faulty: variants that take no part, and why.
+    """
     baseline = document["baseline"]
     found = [*before, *validity.machine_flags(series, probe_s), *aa.flags(aa.check(series, baseline))]
     for name in document["variants"]:
@@ -44,6 +48,7 @@ def gather(
             *validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s()),
         ]
         found += [{**entry, "variant": name} for entry in about]
+    found += validity.left_out(faulty)
     found += validity.sample_flags(samples.unreadable, len(samples), len(samples.cut), limit)
     if not document["data"]["reference_input_checked"]:
         found.append(validity.no_reference())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeft import console
 from edgeft.bundle import Bundle
-from edgeft.errors import DataError
+from edgeft.errors import DataError, ModelError
 from edgeft.evaluation import energy_figures, energy_pass, forecast, stored, stored_energy
 from edgeft.evaluation import latency as timing
 from edgeft.evaluation import shelf as shelves
@@ -136,6 +136,21 @@ def accuracy(shelf: Shelf, samples: Samples, n_labels: int, kept: Unfinished) ->
 
     with console.bar("accuracy", len(samples) * (len(shelf.names) - len(known)), "samples") as shown:
         return answer_all(shelf, samples, n_labels, shown.advance, known, finished)
+
+
+def leave_out_faulty(answers: Answers, baseline: str, shelf: Shelf) -> tuple[str, ...]:
+    """The variants that go on: one whose answers are none costs the others nothing.
+
+    Raises ModelError when that is the baseline, or when nothing is left to compare with it.
+    """
+    sound = tuple(name for name in shelf.names if name not in answers.faulty)
+    alone = bool(answers.faulty) and sound == (baseline,)
+    if alone or baseline in answers.faulty:
+        raise ModelError("; ".join(answers.faulty.values()), "export the run again")
+    for why in answers.faulty.values():
+        console.warn(f"{why}: it is left out of what follows")
+    shelf.keep_only(sound)
+    return sound
 
 
 def settle_pace(pace: Pace, offline: bool, shelf: Shelf, samples: Samples, seed: int) -> Pace:

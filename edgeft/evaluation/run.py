@@ -82,6 +82,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         spent_s = passes.costs(probes, dict.fromkeys(twice, baseline), samples, together < len(opened))
         passes.say_how_long(spent_s, names, len(examples), preset, spec.scenario, choice.meter, start, kept)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
+        names = passes.leave_out_faulty(answers, baseline, shelf)
         series, probe_s, pace = passes.latency(
             shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice
         )
@@ -118,7 +119,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    found = flags.gather(document, before, settings, preset, samples, spec.limit, series, probes, probe_s)
+    found = flags.gather(
+        document, before, settings, preset, samples, spec.limit, series, probes, probe_s, answers.faulty
+    )
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]
     found += plausibility.flags(profile.plausibility, profile.id, bundle.document, document["variants"], joules)
     document["validity"] = flags.verdict(found)

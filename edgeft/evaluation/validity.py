@@ -186,6 +186,12 @@ def integer_flags(name: str, probe: Probe, scheme: str, speed_verdict: str | Non
         yield flag("runs_in_float", "invalid", evidence)
 
 
+def left_out(faulty: Mapping[str, str]) -> Iterator[Flag]:
+    """Variants without figures: nothing is claimed of them, and those of the others stand."""
+    for name, why in faulty.items():
+        yield {**flag("left_out", "warning", f"{why}: it was left out", "accuracy"), "variant": name}
+
+
 def sample_flags(unreadable: Mapping[int, str], total: int, truncated: int, limit: int | None) -> Iterator[Flag]:
     if unreadable:
         shown = "; ".join(list(unreadable.values())[:3])
