@@ -12,15 +12,21 @@ from edgeft.evaluation.stats import Ratio
 NOISE_FLOOR = 0.02
 
 
-def speed_verdict(ratio: Ratio) -> str:
+def noise_floor(aa_half_width: float = 0.0) -> float:
+    """What cannot be told from noise: no less than usual, and no less than this machine's own spread where the
+    baseline was measured against itself (half-width of that ratio's interval)."""
+    return max(NOISE_FLOOR, aa_half_width)
+
+
+def speed_verdict(ratio: Ratio, floor: float = NOISE_FLOOR) -> str:
     """ "faster" or "slower" only when the whole interval lies beyond the noise floor."""
     if ratio.low is None or ratio.high is None:
         return "undecided"
-    if ratio.low > 1 + NOISE_FLOOR:
+    if ratio.low > 1 + floor:
         return "faster"
-    if ratio.high < 1 / (1 + NOISE_FLOOR):
+    if ratio.high < 1 / (1 + floor):
         return "slower"
-    if ratio.low > 1 / (1 + NOISE_FLOOR) and ratio.high < 1 + NOISE_FLOOR:
+    if ratio.low > 1 / (1 + floor) and ratio.high < 1 + floor:
         return "same"
     return "undecided"
 
@@ -50,7 +56,7 @@ def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tup
         text = {
             "faster": f"{name} is at least {_floor(slow)}x as fast as {baseline} (estimate {ratio:.2f}x)",
             "slower": f"{name} is slower than {baseline}: at most {_ceil(fast)}x its speed (estimate {ratio:.2f}x)",
-            "same": f"{name} is as fast as {baseline} within {NOISE_FLOOR:.0%}",
+            "same": f"{name} is as fast as {baseline} within {100 * latency.get('noise_floor', NOISE_FLOOR):.2g}%",
         }.get(latency["verdict"], f"no difference in speed between {name} and {baseline} is shown")
         found.append(("latency", text, basis))
     if energy := comparison.get("energy"):

@@ -15,7 +15,7 @@ from edgeft import __version__, machine
 from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
-from edgeft.evaluation.claims import speed_verdict
+from edgeft.evaluation.claims import noise_floor, speed_verdict
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.presets import Preset
@@ -189,10 +189,14 @@ def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answe
     if worst is not None:
         closer["worst_class"] = worst
     ratio = stats.paired_ratio(series[baseline].block_p50_s(), series[name].block_p50_s())
-    speed = {"speedup": ratio.point, "verdict": speed_verdict(ratio), "blocks": ratio.n}
+    itself = aa.check(series, baseline)
+    floor = noise_floor(itself["aa_check"]["half_width"]) if itself else noise_floor()
+    speed = {
+        "speedup": ratio.point, "verdict": speed_verdict(ratio, floor), "noise_floor": floor, "blocks": ratio.n
+    }  # fmt: skip
     if ratio.low is not None and ratio.high is not None:
         speed["ci95"] = [ratio.low, ratio.high]
-    speed |= _tails(series[baseline], series[name], preset, seed) | aa.check(series, baseline)
+    speed |= _tails(series[baseline], series[name], preset, seed) | itself
     return {"accuracy": closer, "latency": speed}
 
 

@@ -165,6 +165,27 @@ def test_speed_verdicts(ratio, verdict):
     assert claims.speed_verdict(ratio) == verdict
 
 
+@pytest.mark.parametrize(
+    "half_width,ratio,verdict",
+    [
+        # intervals that are beyond 2 % and not beyond the 5 % that two runs of one model are apart here
+        (0.05, Ratio(1.06, 1.03, 1.09, 10), "undecided"),
+        (0.05, Ratio(0.95, 0.93, 0.97, 10), "undecided"),
+        (0.05, Ratio(1.0, 0.96, 1.04, 10), "same"),
+        (0.05, Ratio(1.1, 1.06, 1.14, 10), "faster"),
+        (0.004, Ratio(1.03, 1.01, 1.05, 10), "undecided"),  # a quiet machine keeps the usual 2 %
+    ],
+)
+def test_what_one_model_is_apart_from_itself_is_noise(half_width, ratio, verdict):
+    assert claims.speed_verdict(ratio, claims.noise_floor(half_width)) == verdict
+
+
+def test_as_fast_as_is_said_within_the_noise_of_the_machine():
+    one = comparison("same", 0.97, 1.03)
+    one["latency"]["noise_floor"] = 0.034
+    assert claims.claims({"int8": one}, "original", [])[1]["text"] == "int8 is as fast as original within 3.4%"
+
+
 def comparison(verdict="faster", low=1.9178, high=2.2):
     accuracy = {"verdict": "not worse", "margin": 0.0093, "diff": -0.001, "ci95": [-0.004, 0.002], "n": 5000}
     return {"accuracy": accuracy, "latency": {"speedup": 2.05, "ci95": [low, high], "verdict": verdict, "blocks": 10}}
