@@ -59,9 +59,9 @@ def latency_s(preset: Preset, pace: Pace, names: Sequence[str], costs: Costs) ->
 def _variant_s(preset: Preset, pace: Pace, query_s: float, encode_s: float) -> float:
     rule, query_s = block_rule(preset), query_s * pace.batch
     whole = BlockRule(END_TO_END_RUNS, rule.min_s * END_TO_END_SHARE, rule.cap_s * END_TO_END_SHARE)
-    block_s = (
-        _takes_s(SETTLE, query_s) + _takes_s(rule, max(query_s, pace.period_s)) + _takes_s(whole, query_s + encode_s)
-    )
+    block_s = _takes_s(SETTLE, query_s) + _takes_s(rule, max(query_s, pace.period_s))
+    if pace.batch == 1:
+        block_s += _takes_s(whole, max(query_s + encode_s, pace.period_s))
     # Two of the medians of a second have to agree after the shortest warm-up: most models need one more.
     return preset.blocks * block_s + _takes_s(BlockRule(WARM_RUNS, WARM_S + 1.0, WARM_CAP_S), query_s)
 

@@ -154,11 +154,13 @@ def leave_out_faulty(answers: Answers, baseline: str, shelf: Shelf) -> tuple[str
 
 
 def settle_pace(pace: Pace, offline: bool, shelf: Shelf, samples: Samples, seed: int) -> Pace:
-    """For offline, the batch that fits here; else `pace` as it is."""
+    """For offline, the batch that fits here, which is said; else `pace` as it is."""
     if not offline:
         return pace
     window = timing.next_window(samples.windows(seed))
-    return Pace(batch=largest_batch(shelf, window, available_bytes))
+    batch, why = largest_batch(shelf, window, available_bytes)
+    console.say(f"offline: batches of {batch} ({why}; at most {MAX_BATCH})")
+    return Pace(batch=batch)
 
 
 def cool_down(start: Snapshot, preset: Preset, tools: Tools | None = None) -> None:

@@ -155,8 +155,11 @@ def latency(series: Series, probes: Sequence[Probe], preset: Preset, pace: Pace)
             "first_s": float(np.median([one.first_s for one in probes])),
             "n": len(probes),
         },
-        "end_to_end": {"p50_s": percentile.plain(whole, 0.5) / 1e9, **_estimates(whole, (0.9,)), "n": len(whole)},
     }
+    if len(whole):
+        found["end_to_end"] = {
+            "p50_s": percentile.plain(whole, 0.5) / 1e9, **_estimates(whole, (0.9,)), "n": len(whole)
+        }  # fmt: skip
     if pace.batch > 1:
         found["samples_per_s"] = pace.batch / found["p50_s"]
     return found

@@ -249,9 +249,14 @@ def test_paced_switches_spinning_off(evaluate):
     assert document["runtime"]["allow_spinning"] is False and document["scenario"] == "paced:1"
 
 
-def test_offline_reports_samples_a_second(evaluate):
+def test_offline_reports_samples_a_second(evaluate, tmp_path, capsys):
     latency = evaluate(scenario="offline").document["variants"]["int8"]["latency"]
-    assert latency["batch"] > 1
+    assert latency["batch"] > 1 and "end_to_end" not in latency
+    said = capsys.readouterr().out
+    assert f"offline: batches of {latency['batch']} (" in said and "at most 64)" in said
+    report = (tmp_path / "result" / "report.md").read_text()
+    assert "samples/s: original" in report and f"p50 and p90 of batches of {latency['batch']}" in report
+    assert "/batch |" in report
     assert latency["samples_per_s"] == pytest.approx(latency["batch"] / latency["p50_s"])
 
 

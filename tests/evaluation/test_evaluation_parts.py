@@ -239,10 +239,28 @@ def test_the_offline_batch_stops_when_memory_runs_short():
     models = {"original": FakeModel(clock, lambda k: 0.01)}
     window = [(0, {"pixel_values": np.zeros((1, 1), np.float32)})]
     plenty = plan.largest_batch(shelf.Shelf(models.__getitem__, ["original"], 1), window, lambda: 10**12)
-    assert plenty == plan.MAX_BATCH
+    assert plenty == (plan.MAX_BATCH, "no more is tried")
     left = iter([10**9, 10**9, 10**9, 300_000_000])
     short = plan.largest_batch(shelf.Shelf(models.__getitem__, ["original"], 1), window, lambda: next(left))
-    assert short == 4
+    assert short == (4, "300 MB of memory are left")
+
+
+def test_the_offline_batch_is_the_last_that_every_variant_took():
+    class Limited(FakeModel):
+        def _call(self, feed):
+            if len(feed["pixel_values"]) > 8:
+                raise RuntimeError("Failed to allocate memory for requested buffer of size 4096")
+            return super()._call(feed)
+
+    opened = []
+    models = {"original": FakeModel(FakeClock(), lambda k: 0.01), "int8": Limited(FakeClock(), lambda k: 0.01)}
+    books = shelf.Shelf(lambda name: opened.append(name) or models[name], ["original", "int8"], 2)
+    window = [(0, {"pixel_values": np.zeros((1, 1), np.float32)})]
+    assert plan.largest_batch(books, window, lambda: 10**12) == (8, "int8 does not run with 16")
+    books.get("int8")
+    assert opened == ["original", "int8", "int8"]  # what refused is opened anew
+    models["int8"].fixed_batch = 2
+    assert plan.largest_batch(books, window, lambda: 10**12) == (2, "int8 is frozen to it")
 
 
 def test_presets_have_a_suggestion():

@@ -41,10 +41,10 @@ def test_the_minimum_of_queries_counts(query_s, expected):
 
 
 def test_pace_batch_encoding_and_opening_count():
-    # a query every 100 ms: 50 of them in 5 s
-    assert forecast.latency_s(TINY, Pace(0.1), ["a"], costs(0.001)) == pytest.approx(4 * (0.2 + 5.0 + 0.3) + 3.0)
-    # 100 examples of 1 ms a query
-    assert forecast.latency_s(TINY, Pace(batch=100), ["a"], costs(0.001)) == pytest.approx(4 * 6.1 + 3.0)
+    # a query every 100 ms: 50 of them in 5 s, 8 end to end in 0.8 s
+    assert forecast.latency_s(TINY, Pace(0.1), ["a"], costs(0.001)) == pytest.approx(4 * (0.2 + 5.0 + 0.8) + 3.0)
+    # 100 examples of 1 ms a query, which have no end to end: settling 0.3 s, 50 queries in 5 s
+    assert forecast.latency_s(TINY, Pace(batch=100), ["a"], costs(0.001)) == pytest.approx(4 * 5.3 + 3.0)
     # 10 examples of 50 ms for each of 4 rounds; opened once, or for each block; 8 end to end of 51 ms
     once = costs(0.001, encode_s=0.05, window=10, load_s=0.5)
     assert forecast.latency_s(TINY, Pace(), ["a"], once) == pytest.approx(4 * (0.2 + 2.0 + 0.408) + 3.0 + 2.0 + 0.5)
