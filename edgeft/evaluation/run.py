@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from edgeft import console, files, machine
@@ -73,7 +74,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
         spec.resume,
     )  # fmt: skip
-    with kept_to(settings.affinity):
+    with kept_to(settings.affinity) as cpus:
         probes = passes.cold(paths, settings, output, samples, preset, kept)
         twice = aa.more_paths(preset, baseline, paths)
         opened = {**paths, **twice}
@@ -102,7 +103,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
         "system": {"profile_id": profile.id, **machine.describe_machine()},
         "profile": {"id": profile.id, "title": profile.title},
-        "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
+        "runtime": record.runtime(
+            replace(settings, affinity=cpus), {name: probes[name][0] for name in names}, machine.versions()
+        ),
         "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},
         "checks": record.checks(probe_s, start),
         "variants": {

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeft import console
 from edgeft.errors import MachineError, ModelError, ProfileError, did_you_mean
 from edgeft.evaluation import providers
 from edgeft.evaluation.schedule import BlockRule
@@ -109,17 +110,26 @@ def settings_for(profile: Profile, provider: str | None, threads: int | None, pa
 
 
 @contextmanager
-def kept_to(cpus: tuple[int, ...]) -> Iterator[None]:
-    """Keep this process to some CPUs while models are loaded and run: their threads inherit it. Empty = no change."""
+def kept_to(cpus: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Keep this process to some CPUs while models are loaded and run: their threads inherit it. Empty = no change.
+
+    Gives the CPUs it is kept to: none, with a warning, where a container does not allow it.
+    """
     if not cpus or not hasattr(os, "sched_setaffinity"):
-        yield
+        yield ()
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
     try:
-        yield
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:
+        console.warn(f"this process cannot be kept to CPUs {', '.join(map(str, cpus))} ({error}): it runs on any")
+        yield ()
+        return
+    try:
+        yield cpus
     finally:
-        os.sched_setaffinity(0, before)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, before)
 
 
 class Model(Protocol):

@@ -15,6 +15,7 @@ from edgeft.data.dataset import Example
 from edgeft.errors import MachineError, ModelError, UsageError
 from edgeft.evaluation import conditions, limits, passes, plan, probe, session, shelf
 from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.meters import sampler
 from edgeft.evaluation.presets import PRESETS, preset
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
@@ -91,6 +92,28 @@ def test_affinity_is_put_back():
     with session.kept_to((min(before),)):
         assert os.sched_getaffinity(0) == {min(before)}
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
+def test_a_container_that_allows_no_affinity_is_a_warning(monkeypatch, capsys):
+    def refuse(process, cpus):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with session.kept_to((0, 2)) as cpus:
+        assert cpus == ()
+    assert "cannot be kept to CPUs 0, 2 ([Errno 22] Invalid argument)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mine,asked", [({0, 1}, [{2, 3}]), ({0, 1, 2, 3}, [])])
+def test_the_sampler_stands_aside_of_the_timed_cpus(monkeypatch, mine, asked):
+    moved, priorities = [], []
+    monkeypatch.setattr(os, "nice", priorities.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: mine, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cpus: moved.append(cpus), raising=False)
+    sampler.stand_aside()
+    assert (moved, priorities) == (asked, [19])
 
 
 def test_feeds_are_cast_and_only_what_the_model_has():
