@@ -81,8 +81,8 @@ def latency_range(preset: Preset, variants: int) -> str:
     return f"about {words(fast)}, {words(slow)} with slow models"
 
 
-def total(parts: Mapping[str, float], cooling_s: float) -> str:
+def total(parts: Mapping[str, float], cooling_s: float, word: str = "about") -> str:
     """One line from the seconds of each pass that is to come, and of the longest wait for the machine to cool."""
     each = ", ".join(f"{name} {words(seconds)}" for name, seconds in parts.items() if seconds)
     cooling = f"; up to {words(cooling_s)} more to cool" if cooling_s else ""
-    return f"time      about {words(sum(parts.values()))}: {each}{cooling}" if each else ""
+    return f"time      {word} {words(sum(parts.values()))}: {each}{cooling}" if each else ""

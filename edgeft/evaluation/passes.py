@@ -93,15 +93,16 @@ def say_how_long(
     kept: Unfinished,
 ) -> None:  # fmt: skip
     """One line with the time that the passes to come take."""
-    # How many examples fit offline is found later: at most so many.
-    pace = Pace(batch=MAX_BATCH) if scenario == "offline" else pace_of(scenario)
+    # How many examples fit offline is found later: no more than MAX_BATCH.
+    offline = scenario == "offline"
+    pace = Pace(batch=MAX_BATCH) if offline else pace_of(scenario)
     left = [name for name in names if not kept.has(f"accuracy-{name}")]
     parts = {"accuracy": forecast.accuracy_s(left, n, spent)}
     parts["latency"] = 0.0 if kept.has("latency") else forecast.latency_s(preset, pace, list(spent.query_s), spent)
     parts["energy"] = plan_for(preset, meter).seconds(len(names)) if meter else 0.0
     waits = (parts["latency"] > 0) + (parts["energy"] > 0)
     cooling_s = 0.0 if start.temperature_c is None else waits * preset.cooldown_s
-    if line := forecast.total(parts, cooling_s):
+    if line := forecast.total(parts, cooling_s, "at most" if offline else "about"):
         console.say(line)
 
 
