@@ -30,9 +30,9 @@ class Costs:
 
 
 def words(seconds: float) -> str:
-    """As a person plans: "40 s", "3 min", "1 h 25 min"."""
+    """As a person plans: "4 s", "40 s", "3 min", "1 h 25 min"."""
     if seconds < 95:
-        return f"{max(10 * round(seconds / 10), 10)} s"
+        return f"{5 * round(seconds / 5) if seconds >= 10 else max(round(seconds), 1)} s"
     minutes = round(seconds / 60)
     if minutes < 90:
         return f"{minutes} min"

@@ -57,9 +57,9 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
 
 
 def _of_a_query(times: Mapping[str, Any], key: str) -> str:
-    """Milliseconds; of a whole batch, where one is a query."""
+    """Milliseconds; with a star, which the conditions explain, where a query is a whole batch."""
     value = milliseconds(times.get(key))
-    return f"{value}/batch" if times.get("batch", 1) > 1 and value != ABSENT else value
+    return f"{value}*" if times.get("batch", 1) > 1 and value != ABSENT else value
 
 
 def percent(value: float) -> str:
@@ -181,7 +181,7 @@ def _throughput(document: Mapping[str, Any]) -> str:
     if not rates:
         return ""
     shown = ", ".join(f"{name} {times['samples_per_s']:.4g}" for name, times in rates)
-    return f"; p50 and p90 of batches of {rates[0][1]['batch']}; samples/s: {shown}"
+    return f"; *: of a batch of {rates[0][1]['batch']}; samples/s: {shown}"
 
 
 def _chain(runtime: Mapping[str, Any]) -> str:

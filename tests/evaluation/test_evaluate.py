@@ -1,6 +1,7 @@
 """The whole command on a small bundle with known answers, in real sessions."""
 
 import json
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -42,7 +43,7 @@ def test_figures_of_a_linear_model(evaluate, capsys):
 def test_one_total_is_said_once_the_time_of_a_query_is_known(evaluate, capsys):
     evaluate()
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("time ")]
-    assert line == "time      about 20 s: accuracy 10 s, latency 10 s" or line.startswith("time      about 10 s: ")
+    assert re.fullmatch(r"time      about \d+ s: accuracy 1 s, latency \d+ s", line)
 
 
 def test_what_speaks_against_the_run_is_said_before_it(evaluate, monkeypatch, capsys):
@@ -240,6 +241,7 @@ def test_graph_level_below_extended_is_recorded_and_flagged(spec, tmp_path):
 def test_threads_are_those_asked_for_and_the_same_for_all(evaluate):
     # M13, R11
     runtime = evaluate(threads=1).document["runtime"]
+    assert runtime["ep_chain"] == [{"provider": "CPUExecutionProvider", "options": {}}] and runtime["affinity"] == []
     assert runtime["intra_threads"] == 1 and runtime["inter_threads"] == 1
 
 
@@ -256,8 +258,8 @@ def test_offline_reports_samples_a_second(evaluate, tmp_path, capsys):
     assert f"offline: batches of {latency['batch']} (" in said and "at most 64)" in said
     assert "time      at most " in said  # the batch is not known yet when that is said
     report = (tmp_path / "result" / "report.md").read_text()
-    assert "samples/s: original" in report and f"p50 and p90 of batches of {latency['batch']}" in report
-    assert "/batch |" in report
+    assert "samples/s: original" in report and f"*: of a batch of {latency['batch']}" in report
+    assert re.search(r"\| \d+\.\d+\* \| \d+\.\d+\* \|", report)
     assert latency["samples_per_s"] == pytest.approx(latency["batch"] / latency["p50_s"])
 
 

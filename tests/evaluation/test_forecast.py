@@ -15,7 +15,10 @@ TINY = Preset("tiny", "tiny", 4, 2.0, 8.0, 200, 80.0, 0.0, 1, (0.9,))
 
 @pytest.mark.parametrize(
     "seconds,text",
-    [(3, "10 s"), (44, "40 s"), (94, "90 s"), (100, "2 min"), (875, "15 min"), (5370, "1 h 30 min"), (7205, "2 h")],
+    [
+        (0.2, "1 s"), (3, "3 s"), (44, "45 s"), (92, "90 s"), (100, "2 min"), (875, "15 min"), (5370, "1 h 30 min"),
+        (7205, "2 h"),
+    ],  # fmt: skip
 )
 def test_times_are_said_as_a_person_plans(seconds, text):
     assert forecast.words(seconds) == text
