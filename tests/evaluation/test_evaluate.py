@@ -48,7 +48,7 @@ def test_one_total_is_said_once_the_time_of_a_query_is_known(evaluate, capsys):
 
 def test_what_speaks_against_the_run_is_said_before_it(evaluate, monkeypatch, capsys):
     start = Snapshot(load_1min=99.0, governors=("ondemand",), on_battery=True, temperature_c=48.0)
-    monkeypatch.setattr(run.Snapshot, "take", lambda: start)
+    monkeypatch.setattr(run.Snapshot, "take", lambda *given, **more: start)
     monkeypatch.setattr(run.passes, "cold", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         evaluate()
