@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -246,16 +248,33 @@ def temperatures_c(root: Path = Path("/")) -> dict[str, float]:
     return found
 
 
-def pi_throttled(root: Path = Path("/")) -> str | None:
+def pi_throttled(root: Path = Path("/"), ask: Callable[[], str | None] | None = None) -> str | None:
     """Raspberry Pi's get_throttled bits as "0x50005": bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft
-    temperature limit; bits 16 to 19 the same since boot."""
+    temperature limit; bits 16 to 19 the same since boot.
+
+    ask   what answers as "throttled=0x50005" on a Raspberry Pi whose kernel has no file for them; None = vcgencmd,
+          on this machine only
+    """
     tree = Tree(root)
     for pattern in ("soc/soc:firmware/get_throttled", "soc*/*firmware*/get_throttled"):
         for place in tree.glob(f"sys/devices/platform/{pattern}"):
             found = tree.text(place)
             if found and re.fullmatch(r"(0x)?[0-9a-fA-F]+", found):
                 return f"0x{int(found, 16):x}"
-    return None
+    ask = ask or (_vcgencmd if root == Path("/") else None)
+    if ask is None or "Raspberry Pi" not in (board_model(root) or ""):
+        return None
+    answer = re.search(r"throttled=0x([0-9a-fA-F]+)", ask() or "")
+    return f"0x{int(answer[1], 16):x}" if answer else None
+
+
+def _vcgencmd() -> str | None:
+    """None where the tool is missing or may not ask."""
+    try:
+        done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout
 
 
 def _affinity() -> frozenset[int]:

@@ -34,6 +34,23 @@ def test_what_a_machine_does_not_say_is_absent_not_guessed() -> None:
     assert None not in found.values()
 
 
+def test_a_raspberry_pi_without_the_file_is_asked_by_its_tool(tmp_path: Path) -> None:
+    (tmp_path / "proc/device-tree").mkdir(parents=True)
+    model = tmp_path / "proc/device-tree/model"
+    model.write_text("Raspberry Pi 4 Model B Rev 1.4\0")
+    assert machine.pi_throttled(tmp_path, lambda: "throttled=0x50005\n") == "0x50005"
+    assert machine.pi_throttled(tmp_path, lambda: None) is None  # the tool is missing
+    assert machine.pi_throttled(tmp_path, lambda: "VCHI initialization failed\n") is None
+    assert machine.pi_throttled(tmp_path) is None  # a recorded tree is not the machine the tool would ask
+    model.write_text("Orange Pi 5\0")
+    assert machine.pi_throttled(tmp_path, lambda: "throttled=0x0\n") is None
+
+
+def test_a_tool_that_is_missing_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert machine._vcgencmd() is None
+
+
 def test_an_empty_tree_gives_no_cores_and_no_board(tmp_path: Path) -> None:
     assert set(machine.describe_machine(tmp_path)) == {"architecture", "versions"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,13 @@ class Answers:
     positions  [n] index into the held-out examples
     labels     [n] right label
     logits     variant -> [n, labels] float32
+    faulty     variant -> why its answers are none; it is not in `logits`
     """
 
     positions: NDArray[np.int64]
     labels: NDArray[np.int64]
     logits: Mapping[str, NDArray[np.float32]]
+    faulty: Mapping[str, str] = field(default_factory=dict)
 
 
 def answer_all(
@@ -44,6 +46,8 @@ def answer_all(
 ) -> Answers:
     """Run every readable example through every variant, one at a time, as the latency pass does.
 
+    A variant that answers with anything but one finite number a label is run no further.
+
     known      logits [all examples, labels] of variants that are not run again
     finished   told these of each variant as soon as its last example is answered
 
@@ -51,17 +55,20 @@ def answer_all(
     """
     known = known or {}
     logits = {name: known.get(name, np.full((len(samples), n_labels), np.nan, np.float32)) for name in shelf.names}
+    faulty: dict[str, str] = {}
     for group in shelf.groups():
         left = tuple(name for name in group if name not in known)
         if left:
-            _answer(shelf, left, samples, logits, tick)
+            faulty |= _answer(shelf, left, samples, logits, tick)
         for name in left:
-            finished(name, logits[name])
+            if name not in faulty:
+                finished(name, logits[name])
     good = np.array([i for i in range(len(samples)) if i not in samples.unreadable], dtype=np.int64)
     if len(good) == 0:
         raise DataError("not one held-out example of the bundle can be read", "export the run again")
     labels = np.array([samples.examples[i].label for i in good], dtype=np.int64)
-    return Answers(good, labels, {name: values[good] for name, values in logits.items()})
+    sound = {name: values[good] for name, values in logits.items() if name not in faulty}
+    return Answers(good, labels, sound, faulty)
 
 
 def _answer(
@@ -70,13 +77,32 @@ def _answer(
     samples: Samples,
     logits: Mapping[str, NDArray[np.float32]],
     tick: Callable[[], None],
-) -> None:
-    """Fill the rows of the variants in `group`; a function of its own, so that no model outlives it by a name."""
-    models = {name: shelf.get(name) for name in group}
+) -> dict[str, str]:
+    """Fill the rows of the variants in `group`; variant -> why, for those that give none.
+
+    A function of its own, so that no model outlives it by a name.
+    """
+    models, faulty = {name: shelf.get(name) for name in group}, dict[str, str]()
     for position, arrays in samples.stream():
-        for name, model in models.items():
-            logits[name][position] = run_logits(model, feed_for(model, arrays, name), 1, name)[0]
+        for name in list(models):
+            answer = run_logits(models[name], feed_for(models[name], arrays, name), 1, name)
+            fault = _fault(answer, logits[name].shape[1])
+            if fault is None:
+                logits[name][position] = answer[0]
+            else:
+                faulty[name] = f"{name} {fault} (sample {samples.examples[position].id})"
+                del models[name]
             tick()
+        if not models:
+            break
+    return faulty
+
+
+def _fault(answer: NDArray[np.float32], n_labels: int) -> str | None:
+    """Why an answer is none: an ONNX file may hold another number of labels than its bundle, or overflow."""
+    if answer.shape != (1, n_labels):
+        return f"answers with shape {list(answer.shape)}, and {n_labels} labels ask for [1, {n_labels}]"
+    return None if np.isfinite(answer).all() else "answers with numbers that are not finite"
 
 
 def score_all(task: Task, answers: Answers, names: tuple[str, ...]) -> dict[str, tuple[NDArray[np.int64], Scores]]:

@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgeft.evaluation.broken import broken
 from edgeft.evaluation.stats import Ratio
 
 # A speed ratio nearer to 1 than this is not told from noise: A/A runs spread by about so much.
 NOISE_FLOOR = 0.02
 
 
-def speed_verdict(ratio: Ratio) -> str:
+def noise_floor(aa_half_width: float = 0.0) -> float:
+    """What cannot be told from noise: no less than usual, and no less than this machine's own spread where the
+    baseline was measured against itself (half-width of that ratio's interval)."""
+    return max(NOISE_FLOOR, aa_half_width)
+
+
+def speed_verdict(ratio: Ratio, floor: float = NOISE_FLOOR) -> str:
     """ "faster" or "slower" only when the whole interval lies beyond the noise floor."""
     if ratio.low is None or ratio.high is None:
         return "undecided"
-    if ratio.low > 1 + NOISE_FLOOR:
+    if ratio.low > 1 + floor:
         return "faster"
-    if ratio.high < 1 / (1 + NOISE_FLOOR):
+    if ratio.high < 1 / (1 + floor):
         return "slower"
-    if ratio.low > 1 / (1 + NOISE_FLOOR) and ratio.high < 1 + NOISE_FLOOR:
+    if ratio.low > 1 / (1 + floor) and ratio.high < 1 + floor:
         return "same"
     return "undecided"
 
@@ -27,17 +34,14 @@ def speed_verdict(ratio: Ratio) -> str:
 def claims(
     comparisons: Mapping[str, Mapping[str, Any]], baseline: str, flags: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """[{text, basis, valid}]; valid is False when a flag of severity "invalid" touches what the claim rests on."""
-    broken = {part for entry in flags if entry["severity"] == "invalid" for part in _parts(entry["affects"])}
+    """[{text, basis, valid}]; valid is False when a flag of severity "invalid" touches what the claim rests on: both
+    variants it compares, and no other."""
     found = []
     for name, comparison in comparisons.items():
+        spoiled = broken(flags, name, baseline)
         for about, text, basis in _of_one(name, comparison, baseline):
-            found.append({"text": text, "basis": basis, "valid": about not in broken})
+            found.append({"text": text, "basis": basis, "valid": about not in spoiled})
     return found
-
-
-def _parts(affects: str) -> tuple[str, ...]:
-    return ("accuracy", "latency", "energy") if affects == "all" else (affects,)
 
 
 def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tuple[str, str, str]]:
@@ -52,7 +56,7 @@ def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tup
         text = {
             "faster": f"{name} is at least {_floor(slow)}x as fast as {baseline} (estimate {ratio:.2f}x)",
             "slower": f"{name} is slower than {baseline}: at most {_ceil(fast)}x its speed (estimate {ratio:.2f}x)",
-            "same": f"{name} is as fast as {baseline} within {NOISE_FLOOR:.0%}",
+            "same": f"{name} is as fast as {baseline} within {100 * latency.get('noise_floor', NOISE_FLOOR):.2g}%",
         }.get(latency["verdict"], f"no difference in speed between {name} and {baseline} is shown")
         found.append(("latency", text, basis))
     if energy := comparison.get("energy"):

@@ -27,6 +27,7 @@ class Snapshot:
     swapped_in_pages    pages read back from swap since boot
     on_battery          a battery is discharging
     available_bytes     memory that can be had without swapping
+    charging            a battery is charging
     """
 
     load_1min: float | None = None
@@ -38,6 +39,7 @@ class Snapshot:
     swapped_in_pages: int | None = None
     on_battery: bool | None = None
     available_bytes: int | None = None
+    charging: bool | None = None
 
     @staticmethod
     def take(root: Path = Path("/")) -> Snapshot:
@@ -46,6 +48,7 @@ class Snapshot:
         clocks = _numbers(tree, "sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq")
         throttles = _numbers(tree, "sys/devices/system/cpu/cpu*/thermal_throttle/*_throttle_count")
         bits, load = machine.pi_throttled(root), tree.text("proc/loadavg")
+        batteries = _batteries(tree)
         return Snapshot(
             load_1min=float(load.split()[0]) if load else None,
             mhz=sum(clocks) / len(clocks) / 1000 if clocks else None,
@@ -54,8 +57,9 @@ class Snapshot:
             throttle_count=sum(throttles) if throttles else None,
             pi_throttled=int(bits, 16) if bits else None,
             swapped_in_pages=_swapped_in(tree),
-            on_battery=_on_battery(tree),
+            on_battery="Discharging" in batteries if batteries else None,
             available_bytes=available_bytes(root),
+            charging="Charging" in batteries if batteries else None,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -79,13 +83,13 @@ def _swapped_in(tree: Tree) -> int | None:
     return None
 
 
-def _on_battery(tree: Tree) -> bool | None:
-    states = [
+def _batteries(tree: Tree) -> list[str | None]:
+    """What each battery that drives the machine does: "Charging", "Discharging", "Full", …"""
+    return [
         tree.text(supply / "status")
         for supply in tree.glob("sys/class/power_supply/*")
         if tree.text(supply / "type") == "Battery" and tree.text(supply / "scope") != "Device"
     ]
-    return "Discharging" in states if states else None
 
 
 def probe_speed_s() -> float:

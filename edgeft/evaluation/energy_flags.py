@@ -7,11 +7,13 @@ from typing import Any
 
 from edgeft.evaluation import stats
 from edgeft.evaluation.energy_figures import Energy, overhead
-from edgeft.evaluation.validity import DRIFT_RHO, Flag, flag, throttling
+from edgeft.evaluation.validity import DRIFT_RHO, Flag, environment, flag, throttling
 
 IDLE_SHARE, IDLE_W = 0.05, 0.2
 MIN_SAMPLES, MIN_STEPS = 100, 1000
 DISTURBED = 0.03
+# Coverage of meters at the wall, and of those of which only the user knows where they are.
+_BEFORE_THE_SUPPLY = ("wall", "external meter")
 
 
 def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[str, Any]) -> Iterator[Flag]:
@@ -22,6 +24,8 @@ def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[s
         return
     for shots in energy.shots():  # the kernel's counters may start anew between two sittings
         yield from throttling(shots, "energy")
+    yield from environment([shot for shots in energy.shots() for shot in shots], "energy")
+    yield from _charging(energy)
     yield from _idle(energy)
     yield from _resolution(energy)
     yield from _shared(energy, system)
@@ -58,6 +62,16 @@ def _shared(energy: Energy, system: Mapping[str, Any]) -> Iterator[Flag]:
     if confined and energy.choice.meter is not None and energy.choice.meter.name == "rapl":
         evidence = f"inside {confined}, the counter holds what all others on this processor use, too"
         yield flag("shared_meter", "warning", evidence, "energy")
+
+
+def _charging(energy: Energy) -> Iterator[Flag]:
+    """What stands before the machine's supply counts what goes into its battery, too."""
+    meter = energy.choice.meter
+    if meter is None or meter.coverage not in _BEFORE_THE_SUPPLY:
+        return
+    if any(shot.charging for shots in energy.shots() for shot in shots):
+        evidence = f"a battery was charging, and {energy.choice.asked} counts that ({meter.coverage})"
+        yield flag("charging", "invalid", evidence, "energy")
 
 
 def _disturbed(energy: Energy, name: str, query_s: float) -> Iterator[Flag]:

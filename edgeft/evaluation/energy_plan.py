@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgeft.evaluation.energy import Choice
 from edgeft.evaluation.energy_model import Model
+from edgeft.evaluation.forecast import words
 from edgeft.evaluation.meters.kinds import Meter
 from edgeft.evaluation.presets import Preset
 
@@ -49,5 +50,5 @@ def describe(choice: Choice, preset: Preset, variants: int, modelled: Model | No
     plan = plan_for(preset, choice.meter)
     return (
         f"energy    {choice.asked} (covers: {choice.meter.coverage}), {plan.blocks} alternating blocks of "
-        f"{plan.block_s:g} s each, idle {plan.idle_s:g} s, about {plan.seconds(variants) / 60:.1g} minutes"
+        f"{plan.block_s:g} s each, idle {plan.idle_s:g} s, about {words(plan.seconds(variants))}"
     )

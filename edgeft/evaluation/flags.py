@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgeft import machine
+from edgeft import console, machine
 from edgeft.evaluation import aa, validity
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Series
@@ -15,14 +15,28 @@ from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
 
 
-def gather(
-    document: Mapping[str, Any], start: Snapshot, settings: Settings, preset: Preset, samples: Samples,
-    limit: int | None, series: Mapping[str, Series], probes: Mapping[str, list[Probe]], probe_s: tuple[float, float],
+def preflight(
+    start: Snapshot, settings: Settings, preset: Preset, file_bytes: Iterable[int]
 ) -> list[validity.Flag]:  # fmt: skip
-    """What speaks against accuracy and latency."""
-    baseline, largest = document["baseline"], max(one["size_bytes"] for one in document["variants"].values())
-    found = [*validity.before_flags(start, machine.allowed_cpus(), settings, preset, largest)]
-    found += [*validity.machine_flags(series, probe_s), *aa.flags(aa.check(series, baseline))]
+    """What is known before anything ran; warnings are said at once, so that a long run need not be made twice."""
+    found = [*validity.before_flags(start, machine.allowed_cpus(), settings, preset, max(file_bytes))]
+    for one in found:
+        if one["severity"] != "note":
+            console.warn(one["evidence"])
+    return found
+
+
+def gather(
+    document: Mapping[str, Any], before: Sequence[validity.Flag], settings: Settings, preset: Preset, samples: Samples,
+    limit: int | None, series: Mapping[str, Series], probes: Mapping[str, list[Probe]], probe_s: tuple[float, float],
+    faulty: Mapping[str, str],
+) -> list[validity.Flag]:  # fmt: skip
+    """What speaks against accuracy and latency.
+
+    before: what `preflight` found; faulty: variants that take no part, and why.
+    """
+    baseline = document["baseline"]
+    found = [*before, *validity.machine_flags(series, probe_s), *aa.flags(aa.check(series, baseline))]
     for name in document["variants"]:
         one = series[name]
         speed = document["comparisons"].get(name, {}).get("latency", {})
@@ -34,6 +48,7 @@ def gather(
             *validity.drift_flag(name, series[baseline].block_p50_s(), one.block_p50_s()),
         ]
         found += [{**entry, "variant": name} for entry in about]
+    found += validity.left_out(faulty)
     found += validity.sample_flags(samples.unreadable, len(samples), len(samples.cut), limit)
     if not document["data"]["reference_input_checked"]:
         found.append(validity.no_reference())

@@ -213,7 +213,10 @@ def _block(
         whole_rule = BlockRule(END_TO_END_RUNS, rule.min_s * END_TO_END_SHARE, rule.cap_s * END_TO_END_SHARE)
         # On a clock that stands still while a query is on its way to a model's own process and back.
         here = replace(tools, clock=lambda: tools.clock() - model.away_ns)
-        whole = time_queries(lambda position: end_to_end(model, position), positions, whole_rule, Pace(), here)
+        # What is read and encoded one by one is no query of a batch: offline has no such figure.
+        whole = np.zeros(0, np.int64) if pace.batch > 1 else time_queries(
+            lambda position: end_to_end(model, position), positions, whole_rule, pace, here
+        )  # fmt: skip
     finally:
         gc.enable()
     used = np.asarray(positions, dtype=np.int64) if pace.batch == 1 else np.asarray(positions[: pace.batch])

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeft.budget import QUANTITIES, Limit, parse_budget
 from edgeft.errors import MachineError, UsageError
+from edgeft.evaluation.broken import broken
 
 
 def refuse_unmeasurable(limits: Sequence[Limit], why_no_energy: str | None, percentiles: Sequence[float]) -> None:
@@ -75,44 +76,63 @@ def check(limits: Sequence[Limit], document: Mapping[str, Any]) -> tuple[list[di
     """([{text, passed, value, variant, by_variant}], winner).
 
     The winner keeps every limit with the least energy, else the least median latency. Without one, the top-level
-    figures are those of the variant that misses the fewest limits. What was not measured does not pass.
+    figures are those of the variant that misses the fewest limits. What was not measured does not pass, nor does a
+    figure that is not valid, whatever it is: the entry says why as "not_valid".
     """
     names = list(document["variants"])
-    held = {name: [_holds(limit, name, document) for limit in limits] for name in names}
-    full = [name for name in names if all(held[name])]
+    entries = {name: [_entry(limit, name, document) for limit in limits] for name in names}
     # When all miss, the reader wants to know how near the compressed variants came, not the baseline.
-    nearest = sorted(
-        names, key=lambda name: (held[name].count(False), name == document["baseline"], _cost(name, document))
-    )
-    best = min(full, key=lambda name: _cost(name, document)) if full else nearest[0]
+    missed = {
+        name: (sum(not one["passed"] for one in entries[name]), name == document["baseline"]) for name in names
+    }
+    full = [name for name in names if missed[name][0] == 0]
+    best = _least(full or [name for name in names if missed[name] == min(missed.values())], document)
     lines = []
     for i, limit in enumerate(limits):
-        by_variant = {name: _entry(held[name][i], value_of(limit, name, document)) for name in names}
+        by_variant = {name: entries[name][i] for name in names}
         lines.append({"text": limit.text, **by_variant[best], "variant": best, "by_variant": by_variant})
     return lines, best if full else None
 
 
-def _holds(limit: Limit, name: str, document: Mapping[str, Any]) -> bool:
-    value = value_of(limit, name, document)
-    return value is not None and limit.holds(value)
+def _entry(limit: Limit, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    value, compared = value_of(limit, name, document), () if limit.compares == "value" else (document["baseline"],)
+    why = None if value is None else _spoiled(limit.quantity, document, name, *compared)
+    passed = value is not None and why is None and limit.holds(value)
+    return {"passed": passed} | _known(value=value, not_valid=why)
 
 
-def _entry(passed: bool, value: float | None) -> dict[str, Any]:
-    return {"passed": passed} if value is None else {"passed": passed, "value": value}
+def _known(**entries: Any) -> dict[str, Any]:
+    return {key: value for key, value in entries.items() if value is not None}
 
 
-def _cost(name: str, document: Mapping[str, Any]) -> tuple[float, float]:
-    variant = document["variants"][name]
-    part = variant["energy"]
-    joules = float("inf") if part.get("status") == "modelled" else part.get("gross_j", float("inf"))
-    return joules, variant["latency"]["p50_s"]
+def _spoiled(quantity: str, document: Mapping[str, Any], *names: str) -> str | None:
+    """Why the figure of these variants is not valid, or None."""
+    return broken(document["validity"]["flags"], *names).get(_PLACES[quantity][0])
+
+
+# What chooses between variants that all keep the budget: the first that is known, and valid, for every one of them.
+_CHOOSING = ("energy", "latency_p50", "size")
+
+
+def _least(names: Sequence[str], document: Mapping[str, Any]) -> str:
+    costs = [{name: _plain(quantity, name, document) for name in names} for quantity in _CHOOSING
+             if not any(_spoiled(quantity, document, name) for name in names)]  # fmt: skip
+    known = next(cost for cost in costs if None not in cost.values())
+    return min(names, key=lambda name: known[name] or 0.0)
 
 
 def missed_text(line: Mapping[str, Any]) -> str:
     """As in: latency_p90<=20ms (int8 has 23.1 ms)."""
-    if "value" not in line:
-        return f"{line['text']} (not measured)"
-    return f"{line['text']} ({line['variant']} has {spelled(line['text'], line['value'])})"
+    return f"{line['text']} ({line['variant']} has {held_text(line['text'], line)})" if "value" in line else (
+        f"{line['text']} (not measured)")  # fmt: skip
+
+
+def held_text(text: str, entry: Mapping[str, Any]) -> str:
+    """What a variant has of the limit `text`, and why it does not count, in words."""
+    if "value" not in entry:
+        return "not measured"
+    why = f", not valid: {entry['not_valid']}" if "not_valid" in entry else ""
+    return spelled(text, entry["value"]) + why
 
 
 def spelled(text: str, value: float) -> str:

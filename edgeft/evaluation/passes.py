@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ from numpy.typing import NDArray
 
 from edgeft import console
 from edgeft.bundle import Bundle
-from edgeft.errors import DataError
-from edgeft.evaluation import energy_figures, energy_pass, stored, stored_energy
+from edgeft.errors import DataError, ModelError
+from edgeft.evaluation import energy_figures, energy_pass, forecast, stored, stored_energy
 from edgeft.evaluation import latency as timing
 from edgeft.evaluation import shelf as shelves
 from edgeft.evaluation.accuracy import Answers, answer_all
@@ -21,12 +23,14 @@ from edgeft.evaluation.energy import Choice
 from edgeft.evaluation.energy_figures import Energy
 from edgeft.evaluation.energy_pass import EnergyRun
 from edgeft.evaluation.energy_plan import EnergyPlan, plan_for
+from edgeft.evaluation.forecast import Costs
 from edgeft.evaluation.latency import Series, Tools
-from edgeft.evaluation.plan import largest_batch, pace_of
+from edgeft.evaluation.meters.kinds import Meter
+from edgeft.evaluation.plan import MAX_BATCH, largest_batch, pace_of
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe, probe
 from edgeft.evaluation.recorders import recorder_for
-from edgeft.evaluation.samples import Samples
+from edgeft.evaluation.samples import POOL_BYTES, POOL_EXAMPLES, Samples
 from edgeft.evaluation.session import Model, Settings, feed_for, open_model, run_logits
 from edgeft.evaluation.shelf import Shelf
 from edgeft.evaluation.timing import Pace
@@ -37,6 +41,8 @@ from edgeft.tasks.task import Encoder, Task
 
 # Examples a fresh process runs on: enough for its memory to reach its peak.
 _PROBE_EXAMPLES = 8
+# Examples that are encoded to see how long one takes.
+_TIMED_EXAMPLES = 3
 _COOL_STEP_S, _COOL_WITHIN_C = 5.0, 2.0
 
 
@@ -66,6 +72,38 @@ def cold(
                 shown.advance(variant=name)
     kept.keep("cold-start", stored.probes_to(probes))
     return probes
+
+
+def costs(probes: Mapping[str, Sequence[Probe]], same: Mapping[str, str], samples: Samples, reopened: bool) -> Costs:
+    """What a query, an opening and an example cost; `same`: further names -> the variant whose file they are."""
+    each = {name: probes[same.get(name, name)] for name in (*probes, *same)}
+    begin = time.perf_counter()
+    arrays = samples.long_ones(_TIMED_EXAMPLES)
+    encode_s = (time.perf_counter() - begin) / len(arrays)
+    held = max(sum(value.nbytes for value in one.values()) for one in arrays)
+    return Costs(
+        {name: statistics.median(one.query_s for one in several) for name, several in each.items()},
+        {name: statistics.median(one.load_s for one in several) for name, several in each.items()},
+        encode_s, max(min(len(samples), POOL_EXAMPLES, POOL_BYTES // held), 1), reopened,
+    )  # fmt: skip
+
+
+def say_how_long(
+    spent: Costs, names: Sequence[str], n: int, preset: Preset, scenario: str, meter: Meter | None, start: Snapshot,
+    kept: Unfinished,
+) -> None:  # fmt: skip
+    """One line with the time that the passes to come take."""
+    # How many examples fit offline is found later: no more than MAX_BATCH.
+    offline = scenario == "offline"
+    pace = Pace(batch=MAX_BATCH) if offline else pace_of(scenario)
+    left = [name for name in names if not kept.has(f"accuracy-{name}")]
+    parts = {"accuracy": forecast.accuracy_s(left, n, spent)}
+    parts["latency"] = 0.0 if kept.has("latency") else forecast.latency_s(preset, pace, list(spent.query_s), spent)
+    parts["energy"] = plan_for(preset, meter).seconds(len(names)) if meter else 0.0
+    waits = (parts["latency"] > 0) + (parts["energy"] > 0)
+    cooling_s = 0.0 if start.temperature_c is None else waits * preset.cooldown_s
+    if line := forecast.total(parts, cooling_s, "at most" if offline else "about"):
+        console.say(line)
 
 
 def opener(paths: Mapping[str, Path], settings: Settings, output: str, together: int) -> Callable[[str], Model]:
@@ -101,12 +139,29 @@ def accuracy(shelf: Shelf, samples: Samples, n_labels: int, kept: Unfinished) ->
         return answer_all(shelf, samples, n_labels, shown.advance, known, finished)
 
 
+def leave_out_faulty(answers: Answers, baseline: str, shelf: Shelf) -> tuple[str, ...]:
+    """The variants that go on: one whose answers are none costs the others nothing.
+
+    Raises ModelError when that is the baseline, or when nothing is left to compare with it.
+    """
+    sound = tuple(name for name in shelf.names if name not in answers.faulty)
+    alone = bool(answers.faulty) and sound == (baseline,)
+    if alone or baseline in answers.faulty:
+        raise ModelError("; ".join(answers.faulty.values()), "export the run again")
+    for why in answers.faulty.values():
+        console.warn(f"{why}: it is left out of what follows")
+    shelf.keep_only(sound)
+    return sound
+
+
 def settle_pace(pace: Pace, offline: bool, shelf: Shelf, samples: Samples, seed: int) -> Pace:
-    """For offline, the batch that fits here; else `pace` as it is."""
+    """For offline, the batch that fits here, which is said; else `pace` as it is."""
     if not offline:
         return pace
     window = timing.next_window(samples.windows(seed))
-    return Pace(batch=largest_batch(shelf, window, available_bytes))
+    batch, why = largest_batch(shelf, window, available_bytes)
+    console.say(f"offline: batches of {batch} ({why}; at most {MAX_BATCH})")
+    return Pace(batch=batch)
 
 
 def cool_down(start: Snapshot, preset: Preset, tools: Tools | None = None) -> None:

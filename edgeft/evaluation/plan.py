@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from edgeft.bundle import Bundle
-from edgeft.errors import FolderError, UsageError, did_you_mean
-from edgeft.evaluation import presets
+from edgeft.errors import FolderError, MachineError, ModelError, UsageError, did_you_mean
+from edgeft.evaluation import forecast, presets
 from edgeft.evaluation.latency import Window, batches
 from edgeft.evaluation.session import Settings, run_logits
 from edgeft.evaluation.shelf import Shelf
@@ -40,12 +40,6 @@ def pace_of(scenario: str) -> Pace:
     return Pace()
 
 
-def minutes(preset: presets.Preset, variants: int) -> float:
-    """About how long the latency pass takes: blocks, end-to-end series, warm-up."""
-    block_s = max(preset.block_s, preset.min_s / preset.blocks)
-    return variants * (preset.blocks * block_s * 1.15 + 3) / 60
-
-
 def describe(
     bundle: Bundle, names: Sequence[str], baseline: str, preset: presets.Preset, scenario: str, settings: Settings,
     profile_id: str, n: int,
@@ -55,27 +49,44 @@ def describe(
             f"bundle    {bundle.path} ({bundle.task}, {n} held-out examples)",
             f"variants  {', '.join(names)}; baseline {baseline}"
             + (f" = {bundle.original_is}" if baseline == BASELINE else ""),
-            f"runtime   {settings.provider}, {settings.threads} threads, profile {profile_id}",
+            f"runtime   {', then '.join([settings.provider, *settings.fallbacks])}, {settings.threads} threads, "
+            f"profile {profile_id}",
             f"latency   preset {preset.label}, {scenario}: {preset.blocks} alternating blocks each, "
-            f"about {minutes(preset, len(names) + preset.aa_check):.1g} minutes"
+            f"{forecast.latency_range(preset, len(names) + preset.aa_check)}"
             + (", the baseline against itself included" if preset.aa_check else ""),
         ]
     )
 
 
-def largest_batch(shelf: Shelf, window: Window, available: Callable[[], int | None]) -> int:
-    """The largest power of two, at most MAX_BATCH, at which every variant runs and RESERVE_BYTES stay free."""
-    fixed = [model.fixed_batch for model in map(shelf.get, shelf.names) if model.fixed_batch is not None]
+def largest_batch(shelf: Shelf, window: Window, available: Callable[[], int | None]) -> tuple[int, str]:
+    """(batch, why no more): the largest power of two, at most MAX_BATCH, at which every variant runs and RESERVE_BYTES
+    stay free."""
+    fixed = {name: size for name in shelf.names if (size := shelf.get(name).fixed_batch) is not None}
     if fixed:
-        return min(fixed)
+        smallest = min(fixed, key=lambda name: fixed[name])
+        return fixed[smallest], f"{smallest} is frozen to it"
     batch = 1
     while batch < MAX_BATCH:
         before = available()
-        for name in shelf.names:
-            model = shelf.get(name)
-            run_logits(model, batches(model, name, window, batch * 2)[0], batch * 2, name)
+        if refused := _refuses(shelf, window, batch * 2):
+            return batch, f"{refused} does not run with {batch * 2}"
         batch *= 2
         after = available()
-        if before is None or after is None or after < RESERVE_BYTES + 2 * max(before - after, 0):
-            break
-    return batch
+        if before is None or after is None:
+            return batch, "this machine does not say how much memory is free"
+        if after < RESERVE_BYTES + 2 * max(before - after, 0):
+            return batch, f"{after / 1e6:.0f} MB of memory are left"
+    return batch, "no more is tried"
+
+
+def _refuses(shelf: Shelf, window: Window, batch: int) -> str | None:
+    """The first variant that does not run with `batch` examples, or None."""
+    for name in shelf.names:
+        model = shelf.get(name)
+        try:
+            run_logits(model, batches(model, name, window, batch)[0], batch, name)
+        # The runtime has no memory for it, or the shape is fixed inside; numpy has none; a process of its own died.
+        except (ModelError, MemoryError, MachineError):
+            shelf.drop(name)  # what it half allocated, or its dead process, must not stay
+            return name
+    return None

@@ -47,6 +47,7 @@ class Probe:
     base_rss_bytes      resident before the model was opened
     nodes_by_provider   execution provider -> nodes of one profiled run
     nodes_by_kernel     kernel name -> nodes of that run
+    query_s             median of the queries after the first: how long the passes take is told from it
     """
 
     load_s: float
@@ -55,6 +56,7 @@ class Probe:
     base_rss_bytes: int | None
     nodes_by_provider: Mapping[str, int] = field(default_factory=dict)
     nodes_by_kernel: Mapping[str, int] = field(default_factory=dict)
+    query_s: float = 0.0
 
     @property
     def integer_nodes(self) -> int:
@@ -150,15 +152,18 @@ def _measure(path: Path, folder: Path, output: str, settings: Settings) -> Probe
     start = time.perf_counter()
     run_logits(model, feeds[0], 1, path.name)
     first_s = time.perf_counter() - start
+    later = []
     for feed in feeds:
+        start = time.perf_counter()
         run_logits(model, feed, 1, path.name)
+        later.append(time.perf_counter() - start)
     peak = memory_bytes("VmHWM")
     del model
     give_memory_back()
     with opening():
         profiled = open_model(path, settings, output, profile_prefix=folder / "profile")
     providers, kernels = _profile(profiled, feeds[0], path.name)
-    return Probe(load_s, first_s, peak, base, providers, kernels)
+    return Probe(load_s, first_s, peak, base, providers, kernels, float(np.median(later)))
 
 
 def _profile(model: OrtModel, feed: Mapping[str, NDArray[Any]], name: str) -> tuple[dict[str, int], dict[str, int]]:

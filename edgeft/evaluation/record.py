@@ -15,7 +15,8 @@ from edgeft import __version__, machine
 from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
-from edgeft.evaluation.claims import speed_verdict
+from edgeft.evaluation.claims import noise_floor, speed_verdict
+from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe
@@ -60,12 +61,14 @@ def key(
 def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[str, str]) -> dict[str, Any]:
     import onnxruntime as ort
 
+    chain = settings.chain(ort.get_available_providers())
     return {
         **versions,
         "onnxruntime": {"version": ort.__version__, **_build_info(ort)},
         "eps_available": list(ort.get_available_providers()),
         "ep_requested": settings.provider,
         "ep_options": dict(settings.ep_options),
+        "ep_chain": [{"provider": name, "options": dict(options)} for name, options in chain.items()],
         "nodes_by_provider": {name: dict(one.nodes_by_provider) for name, one in probes.items()},
         "fallback": any(set(one.nodes_by_provider) - {settings.provider} for one in probes.values()),
         "graph_opt_level": settings.graph_level,
@@ -152,8 +155,11 @@ def latency(series: Series, probes: Sequence[Probe], preset: Preset, pace: Pace)
             "first_s": float(np.median([one.first_s for one in probes])),
             "n": len(probes),
         },
-        "end_to_end": {"p50_s": percentile.plain(whole, 0.5) / 1e9, **_estimates(whole, (0.9,)), "n": len(whole)},
     }
+    if len(whole):
+        found["end_to_end"] = {
+            "p50_s": percentile.plain(whole, 0.5) / 1e9, **_estimates(whole, (0.9,)), "n": len(whole)
+        }  # fmt: skip
     if pace.batch > 1:
         found["samples_per_s"] = pace.batch / found["p50_s"]
     return found
@@ -186,10 +192,14 @@ def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answe
     if worst is not None:
         closer["worst_class"] = worst
     ratio = stats.paired_ratio(series[baseline].block_p50_s(), series[name].block_p50_s())
-    speed = {"speedup": ratio.point, "verdict": speed_verdict(ratio), "blocks": ratio.n}
+    itself = aa.check(series, baseline)
+    floor = noise_floor(itself["aa_check"]["half_width"]) if itself else noise_floor()
+    speed = {
+        "speedup": ratio.point, "verdict": speed_verdict(ratio, floor), "noise_floor": floor, "blocks": ratio.n
+    }  # fmt: skip
     if ratio.low is not None and ratio.high is not None:
         speed["ci95"] = [ratio.low, ratio.high]
-    speed |= _tails(series[baseline], series[name], preset, seed) | aa.check(series, baseline)
+    speed |= _tails(series[baseline], series[name], preset, seed) | itself
     return {"accuracy": closer, "latency": speed}
 
 
@@ -204,9 +214,11 @@ def _tails(baseline: Series, new: Series, preset: Preset, seed: int) -> dict[str
     return found
 
 
-def checks(loop_s: tuple[float, float]) -> dict[str, Any]:
-    """A fixed integer loop before and after the latency pass: what the clock really did."""
-    return {"fixed_loop": {"before_s": loop_s[0], "after_s": loop_s[1], "change": loop_s[1] / loop_s[0] - 1}}
+def checks(loop_s: tuple[float, float], start: Snapshot) -> dict[str, Any]:
+    """The machine before anything ran, and a fixed integer loop before and after the latency pass: what the clock
+    really did."""
+    loop = {"before_s": loop_s[0], "after_s": loop_s[1], "change": loop_s[1] / loop_s[0] - 1}
+    return {"start": start.as_json(), "fixed_loop": loop}
 
 
 def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from edgeft import console, files, machine
@@ -68,17 +69,21 @@ def evaluate(spec: EvalSpec) -> Result | None:
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
     start = Snapshot.take()
+    before = flags.preflight(start, settings, preset, [bundle.variants[name]["bytes"] for name in names])
     kept = Unfinished.begin(
         spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
         spec.resume,
     )  # fmt: skip
-    with kept_to(settings.affinity):
+    with kept_to(settings.affinity) as cpus:
         probes = passes.cold(paths, settings, output, samples, preset, kept)
         twice = aa.more_paths(preset, baseline, paths)
         opened = {**paths, **twice}
         together = passes.capacity(opened, settings)
         shelf = Shelf(passes.opener(opened, settings, output, together), names, together)
+        spent_s = passes.costs(probes, dict.fromkeys(twice, baseline), samples, together < len(opened))
+        passes.say_how_long(spent_s, names, len(examples), preset, spec.scenario, choice.meter, start, kept)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
+        names = passes.leave_out_faulty(answers, baseline, shelf)
         series, probe_s, pace = passes.latency(
             shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice
         )
@@ -98,9 +103,11 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
         "system": {"profile_id": profile.id, **machine.describe_machine()},
         "profile": {"id": profile.id, "title": profile.title},
-        "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
+        "runtime": record.runtime(
+            replace(settings, affinity=cpus), {name: probes[name][0] for name in names}, machine.versions()
+        ),
         "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},
-        "checks": record.checks(probe_s),
+        "checks": record.checks(probe_s, start),
         "variants": {
             name: record.variant(
                 bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
@@ -115,7 +122,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    found = flags.gather(document, start, settings, preset, samples, spec.limit, series, probes, probe_s)
+    found = flags.gather(
+        document, before, settings, preset, samples, spec.limit, series, probes, probe_s, answers.faulty
+    )
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]
     found += plausibility.flags(profile.plausibility, profile.id, bundle.document, document["variants"], joules)
     document["validity"] = flags.verdict(found)

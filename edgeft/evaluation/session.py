@@ -7,7 +7,7 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeft import console
 from edgeft.errors import MachineError, ModelError, ProfileError, did_you_mean
+from edgeft.evaluation import providers
 from edgeft.evaluation.schedule import BlockRule
 from edgeft.evaluation.timing import InProcess, Pace, Ticks
 from edgeft.machine import allowed_cpus, default_threads, preferred_cpus
@@ -50,7 +52,7 @@ _DTYPES = {
 class Settings:
     """Everything about a session that changes its speed; equal for all variants of an evaluation.
 
-    provider     execution provider asked for; CPU stays behind it unless `cpu_fallback` is off
+    provider     execution provider asked for; what it does not take goes to those of `fallbacks`
     threads      threads inside an operator
     spinning     idle threads burn CPU to answer sooner; off for paced runs (0.8 CPU seconds a second otherwise)
     graph_level  below "extended" every Quantize/Dequantize pair runs in float
@@ -58,9 +60,10 @@ class Settings:
     affinity     logical CPUs the process keeps to; empty = wherever it may run
     config       further config entries of the session ("session.…"), from the profile
     ep_options   options of the provider, from the profile
+    fallbacks    provider -> options, of the profile's providers behind it, in their order; the CPU is last
     """
 
-    provider: str = "CPUExecutionProvider"
+    provider: str = providers.CPU
     threads: int = 1
     inter_threads: int = 1
     spinning: bool = True
@@ -69,6 +72,11 @@ class Settings:
     affinity: tuple[int, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     ep_options: Mapping[str, Any] = field(default_factory=dict)
+    fallbacks: providers.Options = field(default_factory=dict)
+
+    def chain(self, there: Sequence[str]) -> providers.Options:
+        """Provider -> options that a session gets, of those that this onnxruntime has (`there`)."""
+        return providers.chain(self.provider, self.ep_options, self.fallbacks, there)
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "affinity": list(self.affinity)}
@@ -97,21 +105,31 @@ def settings_for(profile: Profile, provider: str | None, threads: int | None, pa
         affinity=preferred if len(preferred) < allowed_cpus() else (),
         config=profile.session_config,
         ep_options=profile.provider_options.get(chosen, {}),
+        fallbacks=providers.behind(chosen, profile.providers, profile.provider_options),
     )
 
 
 @contextmanager
-def kept_to(cpus: tuple[int, ...]) -> Iterator[None]:
-    """Keep this process to some CPUs while models are loaded and run: their threads inherit it. Empty = no change."""
+def kept_to(cpus: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Keep this process to some CPUs while models are loaded and run: their threads inherit it. Empty = no change.
+
+    Gives the CPUs it is kept to: none, with a warning, where a container does not allow it.
+    """
     if not cpus or not hasattr(os, "sched_setaffinity"):
-        yield
+        yield ()
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
     try:
-        yield
+        os.sched_setaffinity(0, cpus)
+    except OSError as error:
+        console.warn(f"this process cannot be kept to CPUs {', '.join(map(str, cpus))} ({error}): it runs on any")
+        yield ()
+        return
+    try:
+        yield cpus
     finally:
-        os.sched_setaffinity(0, before)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, before)
 
 
 class Model(Protocol):
@@ -169,18 +187,19 @@ def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path
     import onnxruntime as ort
 
     ort.set_default_logger_severity(3)
-    if settings.provider not in ort.get_available_providers():
+    there = ort.get_available_providers()
+    if settings.provider not in there:
         raise MachineError(
-            f"onnxruntime {ort.__version__} has no {settings.provider} here, only "
-            f"{', '.join(ort.get_available_providers())}",
+            f"onnxruntime {ort.__version__} has no {settings.provider} here, only {', '.join(there)}",
             "install the onnxruntime build for that provider, or choose one of these with --provider",
         )
-    _load_gpu_libraries(ort, settings.provider)
+    chain = settings.chain(there)
+    _load_gpu_libraries(ort, chain)
     options = _session_options(ort, settings, profile_prefix)
-    providers: list[Any] = [(settings.provider, dict(settings.ep_options))]
-    providers += ["CPUExecutionProvider"] if settings.provider != "CPUExecutionProvider" else []
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        session = ort.InferenceSession(
+            str(path), options, providers=[(name, dict(given)) for name, given in chain.items()]
+        )
     except Exception as error:  # onnxruntime has no common base class for its errors
         raise load_error(path.name, str(error), ort.__version__) from error
     if settings.provider not in session.get_providers():
@@ -199,10 +218,10 @@ def open_model(path: Path, settings: Settings, output: str, profile_prefix: Path
 _NVIDIA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
-def _load_gpu_libraries(ort: Any, provider: str) -> None:
+def _load_gpu_libraries(ort: Any, chain: Iterable[str]) -> None:
     """CUDA and cuDNN as Python packages lie where the dynamic linker does not look; onnxruntime (1.21 and later) finds
     them when asked to. It says on the terminal what it cannot find, which the session then says better."""
-    if provider in _NVIDIA and hasattr(ort, "preload_dlls"):
+    if not set(_NVIDIA).isdisjoint(chain) and hasattr(ort, "preload_dlls"):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             ort.preload_dlls()
 

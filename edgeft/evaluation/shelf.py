@@ -40,6 +40,12 @@ class Shelf:
             self._open.pop(name).close()
             give_memory_back()
 
+    def keep_only(self, names: Sequence[str]) -> None:
+        """Close and forget the variants that are not among `names`."""
+        for name in set(self.names) - set(names):
+            self.drop(name)
+        self.names = tuple(names)
+
     def groups(self) -> list[tuple[str, ...]]:
         """The names in groups that can be open together."""
         step = self.capacity

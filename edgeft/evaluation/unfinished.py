@@ -88,10 +88,14 @@ class Unfinished:
         self.taken.append(what)
         console.say(f"taken from the interrupted evaluation: {what}")
 
+    def has(self, name: str) -> bool:
+        """Whether `name` was kept; that it can be read shows when it is."""
+        return self._begun and (self.folder / f"{name}.npz").is_file()
+
     def read(self, name: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
         """(document, arrays) of what was kept as `name`, or None."""
         place = self.folder / f"{name}.npz"
-        if not self._begun or not place.is_file():
+        if not self.has(name):
             return None
         try:
             with np.load(place, allow_pickle=False) as stored:

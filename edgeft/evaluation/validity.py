@@ -8,7 +8,7 @@ and "variant" when it is about one variant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeft.evaluation import stats
@@ -70,11 +70,32 @@ def machine_flags(series: Mapping[str, Series], probes_s: tuple[float, float]) -
         shots = [shot for block in blocks if block.sitting == sitting for shot in (block.before, block.after)]
         yield from throttling(shots)
         yield from _swapped(shots)
+    yield from environment([shot for block in blocks for shot in (block.before, block.after)])
     yield from _clock_drop([shot.mhz for shot in (block.after for block in blocks) if shot.mhz is not None])
     change = probes_s[1] / probes_s[0] - 1
     if abs(change) > PROBE_CHANGE:
         word = "slower" if change > 0 else "faster"
         yield flag("clock", "warning", f"a fixed loop ran {abs(change):.0%} {word} after the pass than before it")
+
+
+# (code, severity, what, its word in a snapshot or nothing where that is unknown): what has to stay as it is.
+_SAME: tuple[tuple[str, str, str, Callable[[Snapshot], str]], ...] = (
+    ("governor_changed", "invalid", "the CPU governor", lambda shot: ", ".join(shot.governors)),
+    ("power_changed", "invalid", "the power source", lambda shot: _WORDS["power"].get(shot.on_battery, "")),
+    ("charging_changed", "warning", "the battery", lambda shot: _WORDS["charging"].get(shot.charging, "")),
+)
+_WORDS: Mapping[str, Mapping[bool | None, str]] = {
+    "power": {True: "battery", False: "mains"},
+    "charging": {True: "charging", False: "not charging"},
+}
+
+
+def environment(shots: Sequence[Snapshot], affects: str = "latency") -> Iterator[Flag]:
+    """An environment that changed between the blocks, in any sitting: the variants did not run under the same one."""
+    for code, severity, what, word in _SAME:
+        words = list(dict.fromkeys(filter(None, map(word, shots))))
+        if len(words) > 1:
+            yield flag(code, severity, f"{what} changed while measuring: {', then '.join(words)}", affects)
 
 
 def _swapped(shots: Sequence[Snapshot]) -> Iterator[Flag]:
@@ -87,13 +108,21 @@ def throttling(shots: Sequence[Snapshot], affects: str = "latency") -> Iterator[
     counts = [shot.throttle_count for shot in shots if shot.throttle_count is not None]
     if counts and counts[-1] > counts[0]:
         yield flag("throttled", "invalid", f"{counts[-1] - counts[0]} thermal throttle events while timing", affects)
-    bits = 0
-    for shot in shots:
-        bits |= shot.pi_throttled or 0
+    bits = _pi_bits([shot.pi_throttled for shot in shots if shot.pi_throttled is not None])
     if bits & 0b0001:
         yield flag("under_voltage", "invalid", f"the board reports under-voltage (throttled=0x{bits:x})", "all")
     if bits & 0b1110:
         yield flag("throttled", "invalid", f"the board reports throttling (throttled=0x{bits:x})", affects)
+
+
+def _pi_bits(looks: list[int]) -> int:
+    """Bits 0 to 3 as they were at any look, and those that bits 16 to 19 ("has happened") say of the time between two
+    looks. Bits of the latter kind that were there from the first on are of earlier days; a driver may clear them."""
+    now, happened = 0, 0
+    for before, after in zip(looks[:1] + looks, looks, strict=False):
+        now |= after & 0xF
+        happened |= after & ~before & 0xF0000
+    return now | happened | happened >> 16
 
 
 def _clock_drop(mhz: Sequence[float]) -> Iterator[Flag]:
@@ -135,11 +164,13 @@ def drift_flag(name: str, baseline: Sequence[float], new: Sequence[float]) -> It
 def provider_flags(name: str, probe: Probe, settings: Settings) -> Iterator[Flag]:
     """Registered is not ran: nodes are counted from a profiled run."""
     asked, nodes = settings.provider, dict(probe.nodes_by_provider)
-    elsewhere = sum(n for provider, n in nodes.items() if provider != asked)
+    elsewhere = {provider: n for provider, n in nodes.items() if provider != asked}
     if not nodes.get(asked) and nodes:
         yield flag("provider", "invalid", f"{name}: no node ran on {asked}, all on {', '.join(nodes)}")
     elif elsewhere:
-        yield flag("fallback", "warning", f"{name}: {elsewhere} of {sum(nodes.values())} nodes did not run on {asked}")
+        where = ", ".join(f"{n} on {provider}" for provider, n in elsewhere.items())
+        evidence = f"{name}: {sum(elsewhere.values())} of {sum(nodes.values())} nodes did not run on {asked} ({where})"
+        yield flag("fallback", "warning", evidence)
 
 
 def integer_flags(name: str, probe: Probe, scheme: str, speed_verdict: str | None) -> Iterator[Flag]:
@@ -153,6 +184,12 @@ def integer_flags(name: str, probe: Probe, scheme: str, speed_verdict: str | Non
     if probe.nodes_by_kernel and probe.integer_nodes == 0 and probe.float_nodes:
         evidence = f"{name} has 8-bit weights, and every matrix kernel ran in float: {floats}"
         yield flag("runs_in_float", "invalid", evidence)
+
+
+def left_out(faulty: Mapping[str, str]) -> Iterator[Flag]:
+    """Variants without figures: nothing is claimed of them, and those of the others stand."""
+    for name, why in faulty.items():
+        yield {**flag("left_out", "warning", f"{why}: it was left out", "accuracy"), "variant": name}
 
 
 def sample_flags(unreadable: Mapping[int, str], total: int, truncated: int, limit: int | None) -> Iterator[Flag]:

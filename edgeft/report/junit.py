@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from edgeft.evaluation.limits import missed_text, spelled
+from edgeft.evaluation.limits import held_text, missed_text
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -48,5 +48,4 @@ def _case(suite: ElementTree.Element, line: Mapping[str, Any], bundle: str) -> N
 
 
 def _held(text: str, one: Mapping[str, Any]) -> str:
-    value = spelled(text, one["value"]) if "value" in one else "not measured"
-    return f"{value}, {'kept' if one['passed'] else 'missed'}"
+    return f"{held_text(text, one)}, {'kept' if one['passed'] else 'missed'}"

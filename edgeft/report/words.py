@@ -46,14 +46,20 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
         verdict="baseline" if baseline else accuracy.get("verdict", ABSENT),
         difference=f"{points(accuracy['diff'])} {interval_points(accuracy['ci95'])}" if accuracy else ABSENT,
         agreement=percent(accuracy["agreement"]) if accuracy else ABSENT,
-        p50=milliseconds(times.get("p50_s")),
-        p90=milliseconds(times.get("p90_s")),
+        p50=_of_a_query(times, "p50_s"),
+        p90=_of_a_query(times, "p90_s"),
         speedup="baseline" if baseline else f"{ratio(latency['speedup'])}x" if latency else ABSENT,
         speed_interval=f"[{', '.join(map(ratio, latency['ci95']))}]" if "ci95" in latency else ABSENT,
         energy=energy(variant["energy"]),
         size=megabytes(variant.get("size_bytes")),
         memory=megabytes(variant["memory"].get("peak_rss_bytes")),
     )  # fmt: skip
+
+
+def _of_a_query(times: Mapping[str, Any], key: str) -> str:
+    """Milliseconds; with a star, which the conditions explain, where a query is a whole batch."""
+    value = milliseconds(times.get(key))
+    return f"{value}*" if times.get("batch", 1) > 1 and value != ABSENT else value
 
 
 def percent(value: float) -> str:
@@ -155,17 +161,32 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [
         ("machine", " / ".join(filter(None, [board, cpu])) + (f" ({confined})" if confined else "")),
         ("int8 path", str(system.get("int8_path", ABSENT))),
-        ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {runtime['ep_requested']}, "
+        ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {_chain(runtime)}, "
                     f"{runtime['intra_threads']} threads, spinning {'on' if runtime['allow_spinning'] else 'off'}, "
                     f"graph level {runtime['graph_opt_level']}"),
         ("profile", f"{document['profile']['id']} ({document['profile']['title']})"),
-        ("protocol", f"preset {document['preset_label']}, {document['scenario']}, seed {document['seed']}"),
+        ("protocol", f"preset {document['preset_label']}, {document['scenario']}, seed {document['seed']}"
+                     f"{_throughput(document)}"),
         ("data", f"{data['n']} {data['split']} samples{skipped}"),
         ("baseline", f"{document['baseline']}: {document['baseline_is']}"),
         ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}"),
         *_checks(document),
     ]  # fmt: skip
     return found
+
+
+def _throughput(document: Mapping[str, Any]) -> str:
+    """Offline, what counts: p50 and p90 are those of a batch."""
+    rates = [(name, one["latency"]) for name, one in document["variants"].items() if "samples_per_s" in one["latency"]]
+    if not rates:
+        return ""
+    shown = ", ".join(f"{name} {times['samples_per_s']:.4g}" for name, times in rates)
+    return f"; *: of a batch of {rates[0][1]['batch']}; samples/s: {shown}"
+
+
+def _chain(runtime: Mapping[str, Any]) -> str:
+    """The provider asked for, and those behind it."""
+    return ", then ".join([one["provider"] for one in runtime.get("ep_chain", ())] or [runtime["ep_requested"]])
 
 
 def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -188,12 +209,13 @@ def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = []
     for name, variant in document["variants"].items():
         times, kernels = variant["latency"], variant["matrix_kernels"]
-        whole, cold = times["end_to_end"], times["cold"]
+        whole, cold = times.get("end_to_end"), times["cold"]
         floats = ", ".join(f"{n} {kernel}" for kernel, n in kernels["float"].items())
         providers = ", ".join(f"{n} on {provider}" for provider, n in variant["nodes_by_provider"].items())
         text = (
-            f"{times['n']} queries in {len(times['blocks'])} blocks; end to end p50 {milliseconds(whole['p50_s'])} ms; "
-            f"cold: load {milliseconds(cold['load_s'])} ms, first query {milliseconds(cold['first_s'])} ms; "
+            f"{times['n']} queries in {len(times['blocks'])} blocks; "
+            + (f"end to end p50 {milliseconds(whole['p50_s'])} ms; " if whole else "")
+            + f"cold: load {milliseconds(cold['load_s'])} ms, first query {milliseconds(cold['first_s'])} ms; "
             f"nodes: {providers}; matrix kernels: {kernels['integer']} integer"
             + (f", float: {floats}" if floats else "")
         )
@@ -208,12 +230,12 @@ def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def budget_lines(document: Mapping[str, Any]) -> list[str]:
-    from edgeft.evaluation.limits import spelled
+    from edgeft.evaluation.limits import held_text
 
     lines = []
     for line in document.get("budget", []):
-        value = spelled(line["text"], line["value"]) if "value" in line else "not measured"
-        lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {value}")
+        held = held_text(line["text"], line)
+        lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {held}")
     if lines:
         winner = document.get("winner")
         lines.append(f"winner: {winner}" if winner else "no variant keeps the whole budget")

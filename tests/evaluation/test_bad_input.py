@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from edgeft import files
@@ -121,3 +124,45 @@ def test_a_disk_that_is_full_for_the_result_leaves_the_older_one(spec, monkeypat
 def _no_space(path, arrays):
     with files.disk_errors(path):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def infinite_model():
+    """Its second logit overflows."""
+    return float_model(bias=(0.0, float("inf"), 0.0))
+
+
+def narrow_model():
+    """Two logits where the bundle has three labels."""
+    model = float_model()
+    for tensor in model.graph.initializer:
+        value = onnx.numpy_helper.to_array(tensor)[..., :2]
+        tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(value), tensor.name))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 2
+    return model
+
+
+@pytest.mark.parametrize(
+    "model,why",
+    [
+        (infinite_model, r"int8 answers with numbers that are not finite \(sample \S+\)"),
+        (narrow_model, r"int8 answers with shape \[1, 2\], and 3 labels ask for \[1, 3\] \(sample \S+\)"),
+    ],
+)
+def test_a_variant_without_answers_is_named_and_costs_the_others_nothing(spec, tmp_path, capsys, model, why):
+    models = {"original": float_model(), "int8": model(), "float32": float_model()}
+    bundle = make_bundle(tmp_path / "b", n=6, models=models)
+    document = run.evaluate(spec(bundle=bundle.path)).document
+    assert list(document["variants"]) == ["original", "float32"] and document["validity"]["valid"]
+    assert document["variants"]["float32"]["accuracy"]["value"] == 1.0
+    (flag,) = [flag for flag in document["validity"]["flags"] if flag["code"] == "left_out"]
+    assert re.match(why, flag["evidence"]) and flag["variant"] == "int8"
+    assert re.search(f"warning: {why}: it is left out", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name,others", [("original", ["int8", "float32"]), ("int8", ["original"])])
+def test_without_the_baseline_or_anything_to_compare_it_stops_before_the_long_passes(spec, tmp_path, name, others):
+    models = {one: float_model() for one in ("original", "int8", "float32") if one in [name, *others]}
+    bundle = make_bundle(tmp_path / "b", n=6, models=models | {name: infinite_model()})
+    with pytest.raises(ModelError, match=f"{name} answers with numbers that are not finite.*export the run again"):
+        run.evaluate(spec(bundle=bundle.path))
+    assert not list(folder_of(tmp_path / "result").glob("latency*"))

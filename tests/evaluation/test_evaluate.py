@@ -1,6 +1,7 @@
 """The whole command on a small bundle with known answers, in real sessions."""
 
 import json
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 
 from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
 from edgeft.evaluation import run
+from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.result import Result
 from edgeft.tasks import image_encoder
 from tests.evaluation.make_bundle import LABELS, float_model, int8_model, make_bundle
@@ -36,6 +38,26 @@ def test_figures_of_a_linear_model(evaluate, capsys):
     assert document["comparisons"]["int8"]["accuracy"]["verdict"] == "undecided"  # 30 samples prove nothing
     assert document["comparisons"]["int8"]["accuracy"]["agreement"] == 1.0
     assert "int8" in capsys.readouterr().out
+
+
+def test_one_total_is_said_once_the_time_of_a_query_is_known(evaluate, capsys):
+    evaluate()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("time ")]
+    assert re.fullmatch(r"time      about \d+ s: accuracy 1 s, latency \d+ s", line)
+
+
+def test_what_speaks_against_the_run_is_said_before_it(evaluate, monkeypatch, capsys):
+    start = Snapshot(load_1min=99.0, governors=("ondemand",), on_battery=True, temperature_c=48.0)
+    monkeypatch.setattr(run.Snapshot, "take", lambda *given, **more: start)
+    monkeypatch.setattr(run.passes, "cold", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate()
+    warned = capsys.readouterr().err.splitlines()
+    assert [line.split(" ")[1] for line in warned] == ["1-minute", "running"]  # load, battery; no governor, a note
+
+
+def test_the_start_is_kept(evaluate):
+    assert evaluate().document["checks"]["start"]["load_1min"] >= 0
 
 
 def test_raw_samples_give_the_figures_again(evaluate):
@@ -219,6 +241,7 @@ def test_graph_level_below_extended_is_recorded_and_flagged(spec, tmp_path):
 def test_threads_are_those_asked_for_and_the_same_for_all(evaluate):
     # M13, R11
     runtime = evaluate(threads=1).document["runtime"]
+    assert runtime["ep_chain"] == [{"provider": "CPUExecutionProvider", "options": {}}] and runtime["affinity"] == []
     assert runtime["intra_threads"] == 1 and runtime["inter_threads"] == 1
 
 
@@ -228,9 +251,15 @@ def test_paced_switches_spinning_off(evaluate):
     assert document["runtime"]["allow_spinning"] is False and document["scenario"] == "paced:1"
 
 
-def test_offline_reports_samples_a_second(evaluate):
+def test_offline_reports_samples_a_second(evaluate, tmp_path, capsys):
     latency = evaluate(scenario="offline").document["variants"]["int8"]["latency"]
-    assert latency["batch"] > 1
+    assert latency["batch"] > 1 and "end_to_end" not in latency
+    said = capsys.readouterr().out
+    assert f"offline: batches of {latency['batch']} (" in said and "at most 64)" in said
+    assert "time      at most " in said  # the batch is not known yet when that is said
+    report = (tmp_path / "result" / "report.md").read_text()
+    assert "samples/s: original" in report and f"*: of a batch of {latency['batch']}" in report
+    assert re.search(r"\| \d+\.\d+\* \| \d+\.\d+\* \|", report)
     assert latency["samples_per_s"] == pytest.approx(latency["batch"] / latency["p50_s"])
 
 

@@ -15,10 +15,12 @@ from edgeft.data.dataset import Example
 from edgeft.errors import MachineError, ModelError, UsageError
 from edgeft.evaluation import conditions, limits, passes, plan, probe, session, shelf
 from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.meters import sampler
 from edgeft.evaluation.presets import PRESETS, preset
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
 from edgeft.evaluation.timing import InProcess
+from edgeft.profile import load_profile
 from edgeft.tasks.task import TensorSpec
 from tests.evaluation.fakes import FakeClock, FakeModel
 
@@ -49,8 +51,11 @@ def test_snapshot_of_a_made_up_board(tmp_path):
             "proc/meminfo": "MemTotal: 500000 kB\nMemAvailable: 300000 kB\n",
         },
     )
-    known = Snapshot(0.52, 2100.0, ("ondemand",), 48.843, 7, None, 17, True, 300000 * 1024)
+    known = Snapshot(0.52, 2100.0, ("ondemand",), 48.843, 7, None, 17, True, 300000 * 1024, False)
     assert Snapshot.take(tmp_path) == known
+    (tmp_path / "sys/class/power_supply/BAT0/status").write_text("Charging\n")
+    now = Snapshot.take(tmp_path)
+    assert (now.on_battery, now.charging) == (False, True)
     assert conditions.available_bytes(tmp_path) == 300000 * 1024
 
 
@@ -87,6 +92,28 @@ def test_affinity_is_put_back():
     with session.kept_to((min(before),)):
         assert os.sched_getaffinity(0) == {min(before)}
     assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
+def test_a_container_that_allows_no_affinity_is_a_warning(monkeypatch, capsys):
+    def refuse(process, cpus):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with session.kept_to((0, 2)) as cpus:
+        assert cpus == ()
+    assert "cannot be kept to CPUs 0, 2 ([Errno 22] Invalid argument)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mine,asked", [({0, 1}, [{2, 3}]), ({0, 1, 2, 3}, [])])
+def test_the_sampler_stands_aside_of_the_timed_cpus(monkeypatch, mine, asked):
+    moved, priorities = [], []
+    monkeypatch.setattr(os, "nice", priorities.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: mine, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cpus: moved.append(cpus), raising=False)
+    sampler.stand_aside()
+    assert (moved, priorities) == (asked, [19])
 
 
 def test_feeds_are_cast_and_only_what_the_model_has():
@@ -235,10 +262,28 @@ def test_the_offline_batch_stops_when_memory_runs_short():
     models = {"original": FakeModel(clock, lambda k: 0.01)}
     window = [(0, {"pixel_values": np.zeros((1, 1), np.float32)})]
     plenty = plan.largest_batch(shelf.Shelf(models.__getitem__, ["original"], 1), window, lambda: 10**12)
-    assert plenty == plan.MAX_BATCH
+    assert plenty == (plan.MAX_BATCH, "no more is tried")
     left = iter([10**9, 10**9, 10**9, 300_000_000])
     short = plan.largest_batch(shelf.Shelf(models.__getitem__, ["original"], 1), window, lambda: next(left))
-    assert short == 4
+    assert short == (4, "300 MB of memory are left")
+
+
+def test_the_offline_batch_is_the_last_that_every_variant_took():
+    class Limited(FakeModel):
+        def _call(self, feed):
+            if len(feed["pixel_values"]) > 8:
+                raise RuntimeError("Failed to allocate memory for requested buffer of size 4096")
+            return super()._call(feed)
+
+    opened = []
+    models = {"original": FakeModel(FakeClock(), lambda k: 0.01), "int8": Limited(FakeClock(), lambda k: 0.01)}
+    books = shelf.Shelf(lambda name: opened.append(name) or models[name], ["original", "int8"], 2)
+    window = [(0, {"pixel_values": np.zeros((1, 1), np.float32)})]
+    assert plan.largest_batch(books, window, lambda: 10**12) == (8, "int8 does not run with 16")
+    books.get("int8")
+    assert opened == ["original", "int8", "int8"]  # what refused is opened anew
+    models["int8"].fixed_batch = 2
+    assert plan.largest_batch(books, window, lambda: 10**12) == (2, "int8 is frozen to it")
 
 
 def test_presets_have_a_suggestion():
@@ -257,6 +302,7 @@ DOCUMENT = {
         ]
     },
     "comparisons": {"int8": {"accuracy": {"diff": -0.002}}, "ptq": {"accuracy": {"diff": -0.03}}},
+    "validity": {"valid": True, "flags": []},
 }
 
 
@@ -283,6 +329,42 @@ def test_what_was_not_measured_does_not_pass():
     lines, winner = limits.check(parse_budget("memory<=100MB"), DOCUMENT)
     assert winner is None and lines[0]["passed"] is False and "value" not in lines[0]
     assert limits.missed_text(lines[0]) == "memory<=100MB (not measured)"
+
+
+def flagged(*flags, **energies):
+    """DOCUMENT with these flags, and joules by variant."""
+    variants = {
+        name: {**one, "energy": {"status": "measured", "gross_j": energies[name]} if name in energies else {}}
+        for name, one in DOCUMENT["variants"].items()
+    }
+    return {**DOCUMENT, "variants": variants, "validity": {"valid": not flags, "flags": list(flags)}}
+
+
+def invalid(affects, **more):
+    return {"code": "throttled", "severity": "invalid", "evidence": "it was hot", "affects": affects, **more}
+
+
+def test_a_figure_that_is_not_valid_passes_no_budget():
+    lines, winner = limits.check(parse_budget("latency_p90<=2ms,size<=10MB"), flagged(invalid("latency")))
+    assert winner is None and [line["passed"] for line in lines] == [False, True]
+    assert limits.missed_text(lines[0]) == "latency_p90<=2ms (int8 has 1.5 ms, not valid: it was hot)"
+    # a flag about one variant leaves the figures of the others; against the baseline, those of the baseline count too
+    one = flagged(invalid("latency", variant="ptq"))
+    assert limits.check(parse_budget("latency_p90<=2ms"), one)[1] == "int8"
+    base = flagged(invalid("latency", variant="original"))
+    assert limits.check(parse_budget("latency_p90<=2ms"), base)[1] == "ptq"
+    assert limits.check(parse_budget("latency_p90<=0.9x"), base)[1] is None
+    everything = flagged(invalid("all"))
+    assert limits.check(parse_budget("accuracy>=-1pt"), everything)[1] is None
+
+
+def test_the_winner_is_not_chosen_by_joules_that_are_not_valid():
+    joules = {"original": 3.0, "int8": 1.0, "ptq": 2.0}
+    budget = parse_budget("size<=10MB")
+    assert limits.check(budget, flagged(**joules))[1] == "int8"
+    assert limits.check(budget, flagged(invalid("energy"), **joules))[1] == "ptq"  # the fastest
+    # neither joules nor times can be trusted: the smaller file, and the first of two alike
+    assert limits.check(budget, flagged(invalid("all"), **joules))[1] == "int8"
 
 
 @pytest.mark.parametrize(
@@ -351,3 +433,38 @@ def test_a_provider_that_does_not_start_is_no_measurement_of_the_cpu(bundle_path
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     with pytest.raises(MachineError, match="CUDAExecutionProvider does not start here.*onnxruntime-gpu"):
         session.open_model(bundle_path / "int8.onnx", Settings(provider="CUDAExecutionProvider"), "logits")
+
+
+TRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    "profile,provider,expected",
+    [
+        ("jetson-orin-nano", None, [TRT, CUDA, CPU]),
+        ("jetson-orin-nano", CUDA, [CUDA, CPU]),
+        ("jetson-orin-nano", CPU, [CPU]),
+        ("nvidia-gpu", None, [CUDA, CPU]),  # TensorRT stands behind CUDA there, and never takes what CUDA leaves
+        ("nvidia-gpu", TRT, [TRT, CUDA, CPU]),
+        ("x86-64-vnni", None, [CPU]),
+        ("generic", "XnnpackExecutionProvider", ["XnnpackExecutionProvider", CPU]),
+    ],
+)
+def test_the_providers_of_a_profile_are_a_chain(profile, provider, expected):
+    settings = session.settings_for(load_profile(profile), provider, 1, paced=False)
+    assert list(settings.chain(expected)) == expected
+    assert list(settings.chain([CPU])) == list(dict.fromkeys([expected[0], CPU]))
+    assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+
+
+def test_a_session_gets_the_chain_with_its_options(bundle_path, monkeypatch):
+    import onnxruntime as ort
+
+    asked = []
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [TRT, CUDA, CPU])
+    monkeypatch.setattr(ort, "InferenceSession", lambda path, options, providers: asked.append(providers))
+    behind = {CUDA: {"device_id": 1}, "AzureExecutionProvider": {}, CPU: {}}  # Azure is not there
+    settings = Settings(TRT, ep_options={"trt_int8_enable": True}, fallbacks=behind)
+    with pytest.raises(AttributeError):  # the session made here is None
+        session.open_model(bundle_path / "int8.onnx", settings, "logits")
+    assert asked == [[(TRT, {"trt_int8_enable": True}), (CUDA, {"device_id": 1}), (CPU, {})]]

@@ -126,6 +126,23 @@ def test_paced_queries_start_on_the_beat_and_sleeping_is_not_latency():
     assert clock.slept_s[0] == pytest.approx(0.09)
 
 
+def test_end_to_end_keeps_the_pace_and_is_left_out_offline():
+    clock, begun = FakeClock(), []
+
+    def query(model, position):
+        begun.append(clock.now_ns)
+        clock.now_ns += 30_000_000
+
+    def block(pace):
+        begun.clear()
+        shelf = shelf_of({"original": FakeModel(clock, lambda k: 0.01)})
+        return latency.measure(shelf, windows_of([1.0]), query, TINY, pace, 0, clock.tools())["original"].blocks[-1]
+
+    paced = block(latency.Pace(period_s=0.1))
+    assert set(np.diff(begun[-8:])) == {100_000_000} and set(paced.end_to_end_ns) == {30_000_000}
+    assert len(block(latency.Pace(batch=4)).end_to_end_ns) == 0 and begun == []
+
+
 def test_one_model_at_a_time_gives_the_same_figures():
     clock = FakeClock()
     opened = []

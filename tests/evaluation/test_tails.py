@@ -96,6 +96,7 @@ def test_eval_measures_the_baseline_against_itself(spec, monkeypatch):
     result = run.evaluate(spec())
     latency = result.document["comparisons"]["int8"]["latency"]
     assert latency["aa_check"]["ratio"] == pytest.approx(1.0, abs=0.9) and "p90" in latency
+    assert latency["noise_floor"] == max(0.02, latency["aa_check"]["half_width"])
     assert list(result.document["variants"]) == ["original", "int8"]
     samples = result.samples()
     orders = np.concatenate([samples[f"{name}/query_block"] for name in ("original", "original (A/A)", "int8")])

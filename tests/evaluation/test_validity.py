@@ -1,5 +1,7 @@
 """Flags and claims: each from made-up blocks of which the answer is plain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,44 @@ def test_raspberry_pi_bits(bits, expected):
     assert set(codes(validity.machine_flags({"a": series([1.0] * 4, shots)}, (1.0, 1.0)))) == expected
 
 
+@pytest.mark.parametrize(
+    "looks,expected",
+    [
+        ((0x0, 0x0, 0x10000, 0x10000), {"under_voltage": "all"}),  # it came and went between two looks
+        ((0x10000, 0x10000, 0x50000, 0x50000), {"throttled": "latency"}),  # 0x40000 is new
+        ((0x50000, 0x50000, 0x50000, 0x50000), {}),
+        ((0x10000, 0x0, 0x10000, 0x0), {"under_voltage": "all"}),  # cleared by the driver, and set once more
+        ((None, 0x20000, None, 0x20000), {}),
+    ],
+)
+def test_what_happened_between_two_looks_at_a_raspberry_pi(looks, expected):
+    found = list(validity.throttling([Snapshot(pi_throttled=bits) for bits in looks]))
+    assert {one["code"]: one["affects"] for one in found} == expected
+
+
+def test_bits_of_an_earlier_sitting_do_not_count():
+    one = series([1.0] * 4, [Snapshot(pi_throttled=bits) for bits in (0, 0, 0x10000, 0x10000)])
+    one.blocks[2:] = [replace(block, sitting=1) for block in one.blocks[2:]]
+    assert list(validity.machine_flags({"a": one}, (1.0, 1.0))) == []
+
+
+@pytest.mark.parametrize(
+    "before,after,expected,evidence",
+    [
+        ({"governors": ("ondemand",)}, {"governors": ("performance",)}, {"governor_changed": "invalid"},
+         "the CPU governor changed while measuring: ondemand, then performance"),
+        ({"on_battery": False}, {"on_battery": True}, {"power_changed": "invalid"}, "mains, then battery"),
+        ({"charging": True}, {"charging": False}, {"charging_changed": "warning"}, "charging, then not charging"),
+        ({"on_battery": True, "governors": ("a", "b")}, {"on_battery": True, "governors": ("a", "b")}, {}, ""),
+        ({"on_battery": None}, {"on_battery": True}, {}, ""),  # what is not known did not change
+    ],
+)  # fmt: skip
+def test_an_environment_that_changed_between_the_blocks(before, after, expected, evidence):
+    shots = [Snapshot(**before)] * 2 + [Snapshot(**after)] * 2
+    found = list(validity.machine_flags({"original": series([1.0] * 4, shots)}, (1.0, 1.0)))
+    assert codes(found) == expected and all(evidence in one["evidence"] for one in found)
+
+
 def test_a_clock_loop_that_changed():
     assert codes(validity.machine_flags({"a": series([1.0] * 4)}, (1.0, 1.06))) == {"clock": "warning"}
 
@@ -90,7 +130,8 @@ def test_nodes_that_ran_elsewhere_are_counted():
     none = Probe(0, 0, None, None, {"CPUExecutionProvider": 9})
     some = Probe(0, 0, None, None, {"CPUExecutionProvider": 2, "QNNExecutionProvider": 7})
     assert codes(validity.provider_flags("int8", none, asked)) == {"provider": "invalid"}
-    assert "2 of 9 nodes" in next(iter(validity.provider_flags("int8", some, asked)))["evidence"]
+    (found,) = validity.provider_flags("int8", some, asked)
+    assert found["evidence"] == "int8: 2 of 9 nodes did not run on QNNExecutionProvider (2 on CPUExecutionProvider)"
     full = Probe(0, 0, None, None, {"QNNExecutionProvider": 9})
     assert codes(validity.provider_flags("int8", full, asked)) == {}
 
@@ -124,6 +165,27 @@ def test_speed_verdicts(ratio, verdict):
     assert claims.speed_verdict(ratio) == verdict
 
 
+@pytest.mark.parametrize(
+    "half_width,ratio,verdict",
+    [
+        # intervals that are beyond 2 % and not beyond the 5 % that two runs of one model are apart here
+        (0.05, Ratio(1.06, 1.03, 1.09, 10), "undecided"),
+        (0.05, Ratio(0.95, 0.93, 0.97, 10), "undecided"),
+        (0.05, Ratio(1.0, 0.96, 1.04, 10), "same"),
+        (0.05, Ratio(1.1, 1.06, 1.14, 10), "faster"),
+        (0.004, Ratio(1.03, 1.01, 1.05, 10), "undecided"),  # a quiet machine keeps the usual 2 %
+    ],
+)
+def test_what_one_model_is_apart_from_itself_is_noise(half_width, ratio, verdict):
+    assert claims.speed_verdict(ratio, claims.noise_floor(half_width)) == verdict
+
+
+def test_as_fast_as_is_said_within_the_noise_of_the_machine():
+    one = comparison("same", 0.97, 1.03)
+    one["latency"]["noise_floor"] = 0.034
+    assert claims.claims({"int8": one}, "original", [])[1]["text"] == "int8 is as fast as original within 3.4%"
+
+
 def comparison(verdict="faster", low=1.9178, high=2.2):
     accuracy = {"verdict": "not worse", "margin": 0.0093, "diff": -0.001, "ci95": [-0.004, 0.002], "n": 5000}
     return {"accuracy": accuracy, "latency": {"speedup": 2.05, "ci95": [low, high], "verdict": verdict, "blocks": 10}}
@@ -145,5 +207,11 @@ def test_a_claim_whose_condition_failed_is_not_valid():
     throttled = validity.flag("throttled", "invalid", "hot")
     accuracy, speed = claims.claims({"int8": comparison()}, "original", [throttled])
     assert accuracy["valid"] and not speed["valid"]
+    # a flag about one variant voids its claims; one about the baseline voids all
+    both = {"int8": comparison(), "int8-ptq": comparison()}
+    found = claims.claims(both, "original", [{**throttled, "variant": "int8"}])
+    assert [claim["valid"] for claim in found] == [True, False, True, True]
+    found = claims.claims(both, "original", [{**throttled, "variant": "original"}])
+    assert [claim["valid"] for claim in found] == [True, False, True, False]
     everything = validity.flag("under_voltage", "invalid", "weak supply", "all")
     assert not any(claim["valid"] for claim in claims.claims({"int8": comparison()}, "original", [everything]))

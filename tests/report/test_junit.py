@@ -6,7 +6,7 @@ import pytest
 
 from edgeft.budget import parse_budget
 from edgeft.evaluation import limits
-from edgeft.report import junit
+from edgeft.report import junit, words
 from tests.report.sample import document
 
 
@@ -36,6 +36,17 @@ def test_the_winner_is_a_property():
 def test_what_was_not_measured_is_a_failure():
     found, _ = suite("energy<=1J")
     assert found.find("testcase/failure").get("message") == "energy<=1J (not measured)"
+
+
+def test_what_is_not_valid_is_a_failure_with_its_reason():
+    content = document()
+    flag = {"code": "throttled", "severity": "invalid", "evidence": "it was hot", "affects": "latency"}
+    content["validity"] = {"valid": False, "flags": [flag]}
+    content["budget"], winner = limits.check(parse_budget("latency_p50<=1s"), content)
+    found = ElementTree.fromstring(junit.render(content).encode()).find("testsuite")
+    assert winner is None and found.get("failures") == "1"
+    assert found.find("testcase/failure").get("message") == "latency_p50<=1s (int8 has 0.0134 s, not valid: it was hot)"
+    assert words.budget_lines(content)[0] == "MISS  latency_p50<=1s  int8 has 0.0134 s, not valid: it was hot"
 
 
 @pytest.mark.parametrize("name", ["a<b & c", 'q"uote'])

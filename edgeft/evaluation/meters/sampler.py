@@ -122,11 +122,21 @@ def sample(
             return
 
 
+def stand_aside() -> None:
+    """At the lowest priority, and off the CPUs that the timed process keeps to, where there are others: this process
+    inherited them."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(19)
+    with contextlib.suppress(OSError, AttributeError):  # not allowed in some containers; macOS has no affinity
+        others = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
+        if others:
+            os.sched_setaffinity(0, others)
+
+
 def _main() -> None:
     from edgeft.evaluation.energy import make
 
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(19)
+    stand_aside()
     job, stopped = json.loads(sys.stdin.readline()), threading.Event()
 
     def stop_at_the_end_of_input() -> None:

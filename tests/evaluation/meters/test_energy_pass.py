@@ -116,7 +116,7 @@ def test_the_ratio_and_the_sentence_name_what_is_covered():
     comparison = {"accuracy": {"n": 5, "ci95": [0, 0], "margin": 0.01, "verdict": "not worse"}, "energy": found}
     text = claims({"int8": comparison}, "original", [])[-1]["text"]
     assert text.startswith(f"int8 takes at least {int(100 * (1 - high))} % less CPU-package energy than original")
-    broken = [{"severity": "invalid", "affects": "energy"}]
+    broken = [{"severity": "invalid", "affects": "energy", "evidence": "the meter died"}]
     valid = {claim["text"]: claim["valid"] for claim in claims({"int8": comparison}, "original", broken)}
     assert valid[text] is False and list(valid.values())[0] is True
 
@@ -232,6 +232,22 @@ def test_throttling_while_energy_is_measured_is_flagged():
     hot = iter(range(1000))
     flags = flags_of(Machine(), look=lambda: Snapshot(throttle_count=next(hot)))
     assert flags["throttled"]["affects"] == "energy" and flags["throttled"]["severity"] == "invalid"
+
+
+@pytest.mark.parametrize("coverage,expected", [("wall", {"charging"}), ("external meter", {"charging"}),
+                                               ("CPU package", set())])  # fmt: skip
+def test_a_battery_that_charges_is_in_what_stands_before_the_supply(coverage, expected):
+    machine = Machine()
+    machine.meter.coverage = coverage
+    flags = flags_of(machine, look=lambda: Snapshot(charging=True))
+    assert set(flags) == expected and all(flag["severity"] == "invalid" for flag in flags.values())
+    assert all(flag["affects"] == "energy" for flag in flags.values())
+
+
+def test_a_mains_plug_that_is_pulled_while_energy_is_measured_is_flagged():
+    battery = iter([False] * 4 + [True] * 1000)
+    flags = flags_of(Machine(), look=lambda: Snapshot(on_battery=next(battery)))
+    assert flags["power_changed"]["affects"] == "energy"
 
 
 def test_a_counter_shared_with_others_is_flagged():
