@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgeft import machine
 from edgeft.sysfiles import Tree
 
 # Iterations of the clock-speed probe: a few milliseconds on a board.
 _PROBE_ITERATIONS = 100_000
+
+
+class Card(Protocol):
+    """A graphics card: its part of a Snapshot."""
+
+    def look(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Snapshot:
     swapped_in_pages    pages read back from swap since boot
     on_battery          a battery is discharging
     available_bytes     memory that can be had without swapping
+    gpu_temperature_c, gpu_mhz, gpu_throttle_bits   of the graphics card the model runs on (nvml.h)
     """
 
     load_1min: float | None = None
@@ -38,9 +45,12 @@ class Snapshot:
     swapped_in_pages: int | None = None
     on_battery: bool | None = None
     available_bytes: int | None = None
+    gpu_temperature_c: float | None = None
+    gpu_mhz: float | None = None
+    gpu_throttle_bits: int | None = None
 
     @staticmethod
-    def take(root: Path = Path("/")) -> Snapshot:
+    def take(root: Path = Path("/"), gpu: Card | None = None) -> Snapshot:
         """Read it from the files of `root` (a test gives a made-up tree)."""
         tree = Tree(root)
         clocks = _numbers(tree, "sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq")
@@ -56,6 +66,7 @@ class Snapshot:
             swapped_in_pages=_swapped_in(tree),
             on_battery=_on_battery(tree),
             available_bytes=available_bytes(root),
+            **(gpu.look() if gpu is not None else {}),
         )
 
     def as_json(self) -> dict[str, Any]:

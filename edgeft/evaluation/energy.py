@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeft.errors import MachineError
+from edgeft.evaluation import gpu
 from edgeft.evaluation.meters.kinds import Counter, Log, Meter, Power
 from edgeft.evaluation.meters.world import Unavailable, World
 from edgeft.registry import Registry
@@ -41,7 +42,6 @@ _EXTERNAL = {
     "usb-meter": "an external meter: --meter FILE.csv or --meter 'command:CMD'",
     "plug": "an external meter: --meter shelly:HOST or --meter tasmota:HOST",
 }
-_ON_GPU = ("CUDA", "Tensorrt", "NvTensorRT")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def choose(asked: str, preferred: Sequence[str], provider: str, world: World | N
 
 
 def _local(preferred: Sequence[str], provider: str, world: World) -> Iterator[tuple[str, Meter | None, str | None]]:
-    on_gpu = provider.startswith(_ON_GPU)
+    on_gpu = gpu.runs_on(provider)
     first = ("nvml", "nvml-power", *preferred) if on_gpu else preferred
     for name in dict.fromkeys((*first, *LOCAL)):
         if name in _EXTERNAL:

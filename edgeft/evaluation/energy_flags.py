@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edgeft.evaluation import stats
+from edgeft.evaluation import gpu, stats
 from edgeft.evaluation.energy_figures import Energy, overhead
 from edgeft.evaluation.validity import DRIFT_RHO, Flag, flag, throttling
 
@@ -22,6 +22,8 @@ def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[s
         return
     for shots in energy.shots():  # the kernel's counters may start anew between two sittings
         yield from throttling(shots, "energy")
+    every = [shot for shots in energy.shots() for shot in shots]
+    yield from gpu.flags(system.get("gpu", {}), every, "energy")
     yield from _idle(energy)
     yield from _resolution(energy)
     yield from _shared(energy, system)

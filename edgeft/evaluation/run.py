@@ -19,6 +19,7 @@ from edgeft.evaluation import (
     energy_model,
     energy_plan,
     flags,
+    gpu,
     limits,
     passes,
     plan,
@@ -27,6 +28,7 @@ from edgeft.evaluation import (
     record,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.latency import Tools
 from edgeft.evaluation.result import CHANGED, DOCUMENT, SAMPLES, Result, write_samples
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import kept_to, settings_for
@@ -67,7 +69,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
     samples = Samples(examples, encoder)
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
-    start = Snapshot.take()
+    card = gpu.card_of(settings.provider, settings.ep_options)
+    start = Snapshot.take(gpu=card)
+    tools = Tools(look=card.snapshot) if card is not None else Tools()
     kept = Unfinished.begin(
         spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
         spec.resume,
@@ -80,9 +84,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
         shelf = Shelf(passes.opener(opened, settings, output, together), names, together)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
         series, probe_s, pace = passes.latency(
-            shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice
+            shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice, tools
         )
-        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed, start, kept)
+        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed, start, kept, tools)
         shelf.close()
 
     scored = accuracy.score_all(task, answers, bundle.labels)
@@ -96,7 +100,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         **kept.record(),
         "baseline": baseline,
         "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
-        "system": {"profile_id": profile.id, **machine.describe_machine()},
+        "system": {"profile_id": profile.id, **machine.describe_machine(), **gpu.record(card)},
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
         "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},

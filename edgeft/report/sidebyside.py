@@ -14,9 +14,10 @@ from edgeft.evaluation.stats import Ratio
 
 # Two results are comparable in speed and energy only when all of these are equal.
 CONDITIONS = (
-    "system.profile_id", "system.board_model", "system.cpu_model", "system.power_mode", "system.power_source",
-    "system.governor", "runtime.onnxruntime.version", "runtime.ep_requested", "runtime.intra_threads",
-    "runtime.affinity", "runtime.graph_opt_level", "scenario", "data.sha256", "data.preprocessing_sha",
+    "system.profile_id", "system.board_model", "system.cpu_model", "system.gpu.name", "system.gpu.driver",
+    "system.power_mode", "system.power_source", "system.governor", "runtime.onnxruntime.version",
+    "runtime.ep_requested", "runtime.intra_threads", "runtime.affinity", "runtime.graph_opt_level", "scenario",
+    "data.sha256", "data.preprocessing_sha",
 )  # fmt: skip
 Document = Mapping[str, Any]
 

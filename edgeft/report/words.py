@@ -153,7 +153,7 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     confined = ", ".join(str(system[key]) for key in ("virtualization", "container") if system.get(key))
     skipped = f", {data['unreadable']} could not be read" if data.get("unreadable") else ""
     found = [
-        ("machine", " / ".join(filter(None, [board, cpu])) + (f" ({confined})" if confined else "")),
+        ("machine", " / ".join(filter(None, [board, cpu, _gpu(system)])) + (f" ({confined})" if confined else "")),
         ("int8 path", str(system.get("int8_path", ABSENT))),
         ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {runtime['ep_requested']}, "
                     f"{runtime['intra_threads']} threads, spinning {'on' if runtime['allow_spinning'] else 'off'}, "
@@ -166,6 +166,13 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         *_checks(document),
     ]  # fmt: skip
     return found
+
+
+def _gpu(system: Mapping[str, Any]) -> str:
+    """The graphics card, which stands in a record only when the model ran there."""
+    gpu = system.get("gpu", {})
+    driver = f", driver {gpu['driver']}" if "driver" in gpu else ""
+    return f"{gpu['name']}{driver}" if "name" in gpu else ""
 
 
 def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
