@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeft.evaluation import stats
 from edgeft.evaluation.conditions import Snapshot
-from edgeft.evaluation.energy import Choice, not_measured
+from edgeft.evaluation.energy import Choice, not_measured, tried_record
 from edgeft.evaluation.energy_pass import EnergyRun, LoadBlock
 from edgeft.evaluation.meters.kinds import Counter
 from edgeft.evaluation.meters.world import ReadError
@@ -142,6 +142,7 @@ def variant(energy: Energy, name: str, query_s: float) -> dict[str, Any]:
         "n": examples,
         "sampler_overhead": overhead(pairs, query_s),
         "blocks": [_block(block, window) for block, window in pairs],
+        **tried_record(energy.choice.tried),
     }
     if energy.idles:
         net = [_net_j(energy, block, window) for block, window in pairs]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def sample(
     while True:
         begin = clock()
         try:
-            watts = meter.watts()
+            watts = _measured(meter)
         except ReadError as error:
             failures += 1
             write("! " + " ".join(str(error).split()) + "\n")
@@ -120,6 +121,14 @@ def sample(
         due = max(due + period_ns, clock())  # late: go on from now, do not hurry after what was missed
         if wait((due - clock()) / 1e9):
             return
+
+
+def _measured(meter: Power) -> float:
+    """Raises ReadError for "not a number" and infinity, too: one of them would spoil the joules of a whole window."""
+    watts = meter.watts()
+    if not math.isfinite(watts):
+        raise ReadError(f"{meter.name} gave {watts} W")
+    return watts
 
 
 def _main() -> None:
