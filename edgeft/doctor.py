@@ -100,7 +100,7 @@ def lacking_providers(profile: Profile, names: Sequence[str], architecture: str 
 
 def _builds(architecture: str | None) -> dict[str, str]:
     """Execution provider -> how to get the onnxruntime that has it. Only one onnxruntime can be installed at a time."""
-    # From version 2 on, the QNN package is a plugin that a program has to register (onnxruntime/onnxruntime-qnn, README).
+    # From version 2 on, the QNN package is a plugin that a program has to register (onnxruntime/onnxruntime-qnn).
     gone = "pip uninstall --yes onnxruntime; pip install"
     builds = {
         "CUDA": f"{gone} 'onnxruntime-gpu[cuda,cudnn]'", "Tensorrt": f"{gone} 'onnxruntime-gpu[cuda,cudnn]' tensorrt",
