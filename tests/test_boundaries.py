@@ -17,7 +17,10 @@ DEVICE_FILES = [
 ]
 # Lowest first; a module may import from its own layer and from lower ones.
 LAYERS = [
-    {"errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages"},
+    {
+        "errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages",
+        "checkout",
+    },
     {"recipe", "scheme", "cpu", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},
     {"tuning", "quant", "exporting", "evaluation", "report", "doctor"},

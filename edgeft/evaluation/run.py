@@ -34,6 +34,7 @@ from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import kept_to, settings_for
 from edgeft.evaluation.shelf import Shelf
 from edgeft.evaluation.unfinished import Unfinished
+from edgeft.onnxfile import read_weights
 from edgeft.profile import load_profile
 from edgeft.report import junit, print_as, write_reports
 from edgeft.specs import EvalSpec
@@ -107,8 +108,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "checks": record.checks(probe_s) | {"start": start.as_json()},
         "variants": {
             name: record.variant(
-                bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
-                spent[name],
+                {**bundle.variants[name], **read_weights(paths[name])}, scored[name][1], series[name], probes[name],
+                preset, pace, spent[name],
             )  # fmt: skip
             for name in names
         },
@@ -128,7 +129,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     document["claims"] = claims.claims(document["comparisons"], baseline, found)
 
     with files.whole_folder(spec.output) as folder:
-        write_samples(folder / SAMPLES, record.arrays(answers, scored, series) | energy_figures.arrays(joules))
+        write_samples(folder / SAMPLES, record.arrays(answers, scored, series, pace) | energy_figures.arrays(joules))
         predicted = {name: scored[name][0] for name in names}
         told = changed.changed(baseline, predicted, answers, examples, bundle.labels)
         files.write_json(folder / CHANGED, told)
