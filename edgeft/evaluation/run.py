@@ -25,6 +25,7 @@ from edgeft.evaluation import (
     plan,
     plausibility,
     presets,
+    probe,
     record,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
@@ -57,6 +58,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     modelled = energy_model.choose(spec.energy_model, profile)
     budget = parse_budget(spec.budget) if spec.budget else ()
     limits.refuse_unmeasurable(budget, choice.why_not, preset.percentiles)
+    limits.refuse_unmeasured_memory(budget, probe.memory_bytes("VmHWM"))
     limits.refuse_empty(budget, spec.junit)
     task = TASKS.load(bundle.task)
     examples = read_examples(bundle.path, bundle.labels)[: spec.limit]
