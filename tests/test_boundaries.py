@@ -62,6 +62,11 @@ def test_imports_point_down(path: Path) -> None:
             assert other <= own, f"{path.relative_to(PACKAGE)} imports {name}"
 
 
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_is_python_3_10(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 10))
+
+
 @pytest.mark.parametrize("side", ["evaluation", "report"])
 def test_the_device_side_does_not_reach_the_workstation_side(side: str) -> None:
     for path in (PACKAGE / side).rglob("*.py"):
