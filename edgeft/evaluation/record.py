@@ -17,6 +17,7 @@ from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
 from edgeft.evaluation.claims import speed_verdict
+from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Block, Series
 from edgeft.evaluation.presets import Preset
 from edgeft.evaluation.probe import Probe
@@ -208,9 +209,11 @@ def _tails(baseline: Series, new: Series, preset: Preset, seed: int) -> dict[str
     return found
 
 
-def checks(loop_s: tuple[float, float]) -> dict[str, Any]:
-    """A fixed integer loop before and after the latency pass: what the clock really did."""
-    return {"fixed_loop": {"before_s": loop_s[0], "after_s": loop_s[1], "change": loop_s[1] / loop_s[0] - 1}}
+def checks(loop_s: tuple[float, float], start: Snapshot) -> dict[str, Any]:
+    """The machine before anything ran, and a fixed integer loop before and after the latency pass: what the clock
+    really did."""
+    loop = {"before_s": loop_s[0], "after_s": loop_s[1], "change": loop_s[1] / loop_s[0] - 1}
+    return {"start": start.as_json(), "fixed_loop": loop}
 
 
 def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Series], pace: Pace) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(settings, {name: probes[name][0] for name in names}, machine.versions()),
         "data": record.data(bundle, answers, samples, spec.seed) | {"reference_input_checked": prepared_alike},
-        "checks": record.checks(probe_s) | {"start": start.as_json()},
+        "checks": record.checks(probe_s, start),
         "variants": {
             name: record.variant(
                 {**bundle.variants[name], **read_weights(paths[name])}, scored[name][1], series[name], probes[name],

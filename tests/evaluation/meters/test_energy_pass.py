@@ -87,6 +87,8 @@ def test_joules_of_known_watts():
     assert original["blocks"][0]["gross_j"] == pytest.approx(360.0)
     assert original["sampler_overhead"] == pytest.approx(0.0)
     assert list(energy_flags(energy, QUERY_S, {})) == []
+    (shared,) = energy_flags(energy, QUERY_S, {"gpu": {"other_processes": 1}})
+    assert (shared["code"], shared["affects"]) == ("gpu_shared", "energy")
 
 
 def test_blocks_alternate_and_idle_is_before_and_after():
