@@ -39,8 +39,7 @@ def table(rows: Sequence[Row]) -> str:
     energy = any(row.joules != words.ABSENT for row in rows)
     cells: list[tuple[str, ...]] = [_ENERGY_HEAD if energy else _HEAD]
     for row in rows:
-        last, below = ((row.joules, row.size), (row.energy_ratio, f"{row.memory} peak")) if energy else (
-            (row.size, row.memory), ("", ""))  # fmt: skip
+        last, below = _last_columns(row, energy)
         name = f"{row.name} !" if row.flagged else row.name
         cells.append((name, f"{row.accuracy} {row.verdict}", row.p50, row.p90, row.speedup, *last))
         if energy or row.difference != words.ABSENT or row.speed_interval != words.ABSENT:
@@ -48,6 +47,14 @@ def table(rows: Sequence[Row]) -> str:
     widths = [max(len(line[i]) for line in cells) for i in range(len(_HEAD))]
     lines = [_line(line, widths) for line in cells]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _last_columns(row: Row, energy: bool) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What stands in them, and below."""
+    if not energy:
+        return (row.size, row.memory), ("", "")
+    memory = row.memory if row.memory == words.ABSENT else f"{row.memory} RAM"
+    return (row.joules, row.size), (row.energy_ratio, memory)
 
 
 def _blank(*cells: str) -> tuple[str, ...]:

@@ -76,14 +76,29 @@ def test_measured_energy_has_a_column_and_memory_moves_down(measured):
     table = print_as("text", measured).split("\n\n")[0]
     assert table == "\n".join(
         [
-            "variant   accuracy              p50 ms  p90 ms       speedup     mJ    size MB",
-            "------------------------------------------------------------------------------",
-            "original  93.30 % baseline        20.1    21.1      baseline   80.4       18.6",
-            "                                                                     96.0 peak",
-            "int8 !    93.00 % undecided       13.4    14.1         1.50x   53.6       4.70",
-            "          -0.30 [-1.21, +0.61]                  [1.48, 1.52]  0.67x  96.0 peak",
+            "variant   accuracy              p50 ms  p90 ms       speedup     mJ   size MB",
+            "-----------------------------------------------------------------------------",
+            "original  93.30 % baseline        20.1    21.1      baseline   80.4      18.6",
+            "                                                                     96.0 RAM",
+            "int8 !    93.00 % undecided       13.4    14.1         1.50x   53.6      4.70",
+            "          -0.30 [-1.21, +0.61]                  [1.48, 1.52]  0.67x  96.0 RAM",
         ]
     )
+
+
+@pytest.mark.parametrize("joules", [1.234e-5, 0.1, 12.34])
+def test_the_table_with_energy_is_not_wider_than_80_columns(tmp_path, joules):
+    content = document()
+    content["variants"]["int8-ptq"] = content["variants"].pop("int8")
+    worst = content["comparisons"]["int8-ptq"] = content["comparisons"].pop("int8")
+    worst["accuracy"] |= {"diff": -0.1234, "ci95": [-0.3921, 0.2045]}
+    worst["latency"] |= {"speedup": 25.96, "ci95": [18.603, 99.4]}
+    worst["energy"] = {"ratio": 0.0123}
+    content["validity"]["flags"][0] |= {"variant": "int8-ptq"}
+    for one in content["variants"].values():
+        one["energy"] = energy(joules)
+    lines = print_as("text", write_result(tmp_path / "wide", content)).splitlines()
+    assert max(map(len, lines)) <= 80 and lines[3].endswith("96.0 RAM")
 
 
 def test_energy_is_never_told_without_what_it_covers(measured):
