@@ -61,12 +61,12 @@ class Snapshot:
             mhz=sum(clocks) / len(clocks) / 1000 if clocks else None,
             governors=_governors(tree),
             temperature_c=max(machine.temperatures_c(root).values(), default=None),
+            **(gpu.look() if gpu is not None else {}),
             throttle_count=sum(throttles) if throttles else None,
             pi_throttled=int(bits, 16) if bits else None,
             swapped_in_pages=_swapped_in(tree),
             on_battery=_on_battery(tree),
             available_bytes=available_bytes(root),
-            **(gpu.look() if gpu is not None else {}),
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -20,10 +20,10 @@ def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[s
         yield flag("meter", "invalid", evidence, "energy")
     if not energy.blocks:
         return
+    looks = [shot for shots in energy.shots() for shot in shots]
+    yield from gpu.flags(system.get("gpu", {}), looks, "energy")
     for shots in energy.shots():  # the kernel's counters may start anew between two sittings
         yield from throttling(shots, "energy")
-    every = [shot for shots in energy.shots() for shot in shots]
-    yield from gpu.flags(system.get("gpu", {}), every, "energy")
     yield from _idle(energy)
     yield from _resolution(energy)
     yield from _shared(energy, system)

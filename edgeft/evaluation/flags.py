@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeft import machine
-from edgeft.evaluation import aa, gpu, validity
+from edgeft.evaluation import aa, validity
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Series
 from edgeft.evaluation.presets import Preset
@@ -23,8 +23,6 @@ def gather(
     baseline, largest = document["baseline"], max(one["size_bytes"] for one in document["variants"].values())
     found = [*validity.before_flags(start, machine.allowed_cpus(), settings, preset, largest)]
     found += [*validity.machine_flags(series, probe_s), *aa.flags(aa.check(series, baseline))]
-    shots = [shot for one in series.values() for block in one.blocks for shot in (block.before, block.after)]
-    found += gpu.flags(document["system"].get("gpu", {}), shots, "latency")
     for name in document["variants"]:
         one = series[name]
         speed = document["comparisons"].get(name, {}).get("latency", {})

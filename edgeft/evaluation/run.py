@@ -125,6 +125,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
     found = flags.gather(document, start, settings, preset, samples, spec.limit, series, probes, probe_s)
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]
     found += plausibility.flags(profile.plausibility, profile.id, bundle.document, document["variants"], joules)
+    shots = [shot for one in series.values() for block in one.blocks for shot in (block.before, block.after)]
+    found += gpu.flags(gpu.record(card).get("gpu", {}), shots, "latency")
     document["validity"] = flags.verdict(found)
     document["budget"], winner = limits.check(budget, document) if budget else ([], None)
     document |= {"winner": winner} if winner else {}

@@ -177,10 +177,11 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     system, runtime, data = document["system"], document["runtime"], document["data"]
     board = system.get("board_model")
     cpu = system.get("cpu_model") or ", ".join(system.get("cpu_parts", [])) or "unknown processor"
+    cpu += f" / {_gpu(system)}" if _gpu(system) else ""
     confined = ", ".join(str(system[key]) for key in ("virtualization", "container") if system.get(key))
     skipped = f", {data['unreadable']} could not be read" if data.get("unreadable") else ""
     found = [
-        ("machine", " / ".join(filter(None, [board, cpu, _gpu(system)])) + (f" ({confined})" if confined else "")),
+        ("machine", " / ".join(filter(None, [board, cpu])) + (f" ({confined})" if confined else "")),
         ("int8 path", str(system.get("int8_path", ABSENT))),
         ("runtime", f"onnxruntime {runtime['onnxruntime']['version']}, {runtime['ep_requested']}, "
                     f"{runtime['intra_threads']} threads, spinning {'on' if runtime['allow_spinning'] else 'off'}, "
@@ -196,13 +197,6 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _gpu(system: Mapping[str, Any]) -> str:
-    """The graphics card, which stands in a record only when the model ran there."""
-    gpu = system.get("gpu", {})
-    driver = f", driver {gpu['driver']}" if "driver" in gpu else ""
-    return f"{gpu['name']}{driver}" if "name" in gpu else ""
-
-
 def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The clock and the A/A check, where they were made."""
     found = []
@@ -216,6 +210,13 @@ def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             found.append(f"baseline against itself {aa['ratio']:.3f}x [{low:.3f}, {high:.3f}], {verdict}")
             break
     return [("checks", "; ".join(found))] if found else []
+
+
+def _gpu(system: Mapping[str, Any]) -> str:
+    """The graphics card, which stands in a record only when the model ran there."""
+    gpu = system.get("gpu", {})
+    driver = f", driver {gpu['driver']}" if "driver" in gpu else ""
+    return f"{gpu['name']}{driver}" if "name" in gpu else ""
 
 
 def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -99,6 +99,14 @@ class Sampler:
         return found
 
 
+def _measured(meter: Power) -> float:
+    """Raises ReadError for "not a number" and infinity, too: one of them would spoil the joules of a whole window."""
+    watts = meter.watts()
+    if not math.isfinite(watts):
+        raise ReadError(f"{meter.name} gave {watts} W")
+    return watts
+
+
 def sample(
     meter: Power, write: Callable[[str], None], wait: Callable[[float], bool],
     clock: Callable[[], int] = time.perf_counter_ns,
@@ -121,14 +129,6 @@ def sample(
         due = max(due + period_ns, clock())  # late: go on from now, do not hurry after what was missed
         if wait((due - clock()) / 1e9):
             return
-
-
-def _measured(meter: Power) -> float:
-    """Raises ReadError for "not a number" and infinity, too: one of them would spoil the joules of a whole window."""
-    watts = meter.watts()
-    if not math.isfinite(watts):
-        raise ReadError(f"{meter.name} gave {watts} W")
-    return watts
 
 
 def _main() -> None:
