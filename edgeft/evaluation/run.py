@@ -73,7 +73,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
     card = gpu.card_of(settings.provider, settings.ep_options)
-    start = Snapshot.take(gpu=card)
+    start = card.snapshot() if card is not None else Snapshot.take()
     tools = Tools(look=card.snapshot) if card is not None else Tools()
     kept = Unfinished.begin(
         spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
