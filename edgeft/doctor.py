@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgeft.detect import detection
 from edgeft.evaluation.energy import known
 from edgeft.evaluation.meters.kinds import Meter
 from edgeft.evaluation.meters.world import World
+from edgeft.profile import Profile
 from edgeft.sysfiles import Tree
 
 _DEVICE = ("numpy", "onnxruntime", "PIL", "tokenizers")
@@ -35,7 +37,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     """Everything `edgeft doctor` prints, in order."""
     return [
         *_packages(),
-        *_providers(),
+        *_providers(root),
         *_processor(root),
         *energy_meters(World(root)),
         *_clocks(root),
@@ -77,15 +79,47 @@ def _group(about: str, modules: tuple[str, ...], extra: str) -> Finding:
     return Finding(about, state, f"pip install 'edgeft[{extra}]'")
 
 
-def _providers() -> list[Finding]:
+def _providers(root: Path) -> list[Finding]:
+    names = _available_providers()
+    if not names:
+        return []
+    profile, cpu = detection(root).best.profile, read_cpu(root)
+    return [Finding("execution providers", ", ".join(names)), *lacking_providers(profile, names, cpu.architecture)]
+
+
+def lacking_providers(profile: Profile, names: Sequence[str], architecture: str | None) -> list[Finding]:
+    """The execution providers that `profile` puts before the first one that is there (`names`)."""
+    first = next((i for i, name in enumerate(profile.providers) if name in names), len(profile.providers))
+    found = []
+    for name in profile.providers[:first]:
+        kind = name.removesuffix("ExecutionProvider")
+        state = f"not in this onnxruntime, and profile {profile.id} prefers it"
+        found.append(Finding(kind, state, _builds(architecture).get(kind, "install the onnxruntime build that has it")))
+    return found
+
+
+def _builds(architecture: str | None) -> dict[str, str]:
+    """Execution provider -> how to get the onnxruntime that has it. Only one onnxruntime can be installed at a time."""
+    # From version 2 on, the QNN package is a plugin that a program has to register (onnxruntime/onnxruntime-qnn).
+    gone = "pip uninstall --yes onnxruntime; pip install"
+    builds = {
+        "CUDA": f"{gone} 'onnxruntime-gpu[cuda,cudnn]'", "Tensorrt": f"{gone} 'onnxruntime-gpu[cuda,cudnn]' tensorrt",
+        "OpenVINO": f"{gone} onnxruntime-openvino", "QNN": f"{gone} 'onnxruntime-qnn<2'",
+    }  # fmt: skip
+    if architecture == "aarch64":  # PyPI's GPU build is not made for Jetsons
+        jetson = f"{gone} WHEEL, with NVIDIA's onnxruntime-gpu wheel for your JetPack (https://elinux.org/Jetson_Zoo)"
+        builds |= {"CUDA": jetson, "Tensorrt": jetson}
+    return builds
+
+
+def _available_providers() -> list[str]:
     """Asked in a child process too: loading a provider's libraries may end the interpreter."""
     code = "import onnxruntime; print('\\n'.join(onnxruntime.get_available_providers()))"
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    names = done.stdout.split()
-    return [Finding("execution providers", ", ".join(names))] if done.returncode == 0 and names else []
+    return done.stdout.split() if done.returncode == 0 else []
 
 
 def _processor(root: Path) -> list[Finding]:
@@ -134,6 +168,10 @@ def _clocks(root: Path) -> list[Finding]:
     if bits & 0xF:
         fix = "use a stronger power supply" if bits & 1 else "cool the board"
         findings.append(Finding("throttling", f"{known['throttled']}: the board is slowed down now", fix))
+    elif bits >> 16:
+        fix = "use a stronger power supply" if bits >> 16 & 1 else "cool the board"
+        state = f"{known['throttled']}: not now, but the board was slowed down since it was started"
+        findings.append(Finding("throttling", state, f"{fix}; a restart clears this"))
     if "power_source" in known:
         findings.append(Finding("power source", str(known["power_source"])))
     return findings
@@ -151,4 +189,29 @@ def _governor(governor: str | None) -> Finding:
 def _memory(root: Path) -> list[Finding]:
     fields = Tree(root).fields("proc/meminfo")
     total, free = (int(fields.get(name, "0").split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    return [Finding("memory", f"{free / 2**20:.0f} MiB of {total / 2**20:.0f} MiB available")] if total else []
+    memory = [Finding("memory", f"{free / 2**20:.0f} MiB of {total / 2**20:.0f} MiB available")] if total else []
+    return [*memory, *_swap(root), *_limits(root)]
+
+
+def _swap(root: Path) -> list[Finding]:
+    swap = machine.describe_machine(root).get("swap", {})
+    if not swap.get("total_bytes"):
+        return []
+    state = f"{swap['used_bytes'] / 2**20:.0f} MiB of {swap['total_bytes'] / 2**20:.0f} MiB used"
+    if not swap["used_bytes"]:
+        return [Finding("swap", state)]
+    fix = "end what is not needed, then sudo swapoff -a && sudo swapon -a"
+    return [Finding("swap", f"{state}: what was swapped out is slow when it is needed again", fix)]
+
+
+def _limits(root: Path) -> list[Finding]:
+    """What the container, or the control group around it, keeps this process to."""
+    known = machine.describe_machine(root)
+    cpus, memory = known.get("cgroup_cpu_quota"), known.get("cgroup_memory_bytes")
+    found = []
+    if cpus is not None:
+        state = f"{cpus:g} CPUs' worth of time; beyond it every thread stands still for the rest of the period"
+        found.append(Finding("container limit", state, "docker run --cpus N, or without --cpus"))
+    if memory is not None:
+        found.append(Finding("container limit", f"{memory / 2**20:.0f} MiB of memory", "docker run --memory SIZE"))
+    return found

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,12 +79,24 @@ def operating_system(root: Path = Path("/")) -> str | None:
 
 def _board(tree: Tree) -> dict[str, Any]:
     compatible = soc_names(tree.root)
+    bios = tree.text("sys/class/dmi/id/bios_version")
     l4t = re.search(r"R(\d+) .*REVISION: ([\d.]+)", tree.text("etc/nv_tegra_release") or "")
     return {
         "board_model": board_model(tree.root),
         "soc": compatible[-1] if compatible else None,
-        "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else tree.text("sys/class/dmi/id/bios_version"),
+        "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else _pi_bootloader(tree) or bios,
     }
+
+
+def _pi_bootloader(tree: Tree) -> str | None:
+    """Raspberry Pi 4 and later: the firmware in its flash memory, by commit and date of its build."""
+    place = tree.path("proc/device-tree/chosen/bootloader")
+    version = tree.text(place / "version")
+    try:
+        built = datetime.fromtimestamp(int.from_bytes((place / "build-timestamp").read_bytes(), "big"), timezone.utc)
+    except (OSError, ValueError, OverflowError):
+        return f"bootloader {version[:8]}" if version else None
+    return f"bootloader {version[:8]} of {built:%Y-%m-%d}" if version else None
 
 
 def _processor(tree: Tree, cpu: Cpu) -> dict[str, Any]:

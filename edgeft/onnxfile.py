@@ -10,6 +10,7 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeft.errors import ModelError
 
@@ -57,6 +58,51 @@ def _facts(data: mmap.mmap) -> OnnxFacts:
     if not ir_version or not graph:
         raise ValueError("no model")
     return OnnxFacts(ir_version, opset, tuple(dict.fromkeys(_external(data, "model", 0, len(data), 0))))
+
+
+# onnx.proto, TensorProto.DataType
+_DTYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+    11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16", 21: "uint4", 22: "int4",
+}  # fmt: skip
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """{"params": numbers in the initializers of the main graph, "dtypes": dtype -> how many of them}.
+
+    Scales, zero points and shapes that are stored as initializers count too. Raises ModelError as read_facts does.
+    """
+    counts: dict[str, int] = {}
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            for tensor in _initializers(data):
+                dtype, count = _tensor(data, tensor)
+                counts[dtype] = counts.get(dtype, 0) + count
+        except (IndexError, ValueError):
+            raise ModelError(f"{path} is not an ONNX model, or is cut off", "copy it again, or export again") from None
+    return {"params": sum(counts.values()), "dtypes": dict(sorted(counts.items()))}
+
+
+def _initializers(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    for number, _, graph in _fields(data, 0, len(data)):
+        if number == 7 and graph is not None:
+            yield from (span for inner, _, span in _fields(data, *graph) if inner == 5 and span is not None)
+
+
+def _tensor(data: mmap.mmap, span: tuple[int, int]) -> tuple[str, int]:
+    """(dtype, numbers in it): fields 1, its dimensions one by one or packed, and 2, its type."""
+    count, kind = 1, 0
+    for number, value, inner in _fields(data, *span):
+        if number == 1 and inner is None:
+            count *= value
+        elif number == 1 and inner is not None:
+            place = inner[0]
+            while place < inner[1]:
+                value, place = _varint(data, place)
+                count *= value
+        elif number == 2 and inner is None:
+            kind = value
+    return _DTYPES.get(kind, f"type {kind}"), count
 
 
 def _default_opset(data: mmap.mmap, span: tuple[int, int]) -> int:

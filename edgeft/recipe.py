@@ -194,13 +194,14 @@ def _known_sections(document: Mapping[str, Any], where: str) -> Mapping[str, Map
     return document
 
 
-_FACTORY = re.compile(r"(.+\.py)(:[A-Za-z_]\w*)")
+# A file with something behind it: FILE.py:factory, FILE.csv@what it covers.
+_WITH_MORE = re.compile(r"(.+\.py(?=:[A-Za-z_]\w*$)|.+\.csv(?=@))(.+)")
 
 
 def _beside(recipe: Path, value: Any, rule: str) -> Any:
     """`value` as a path beside the recipe when such a file (or, by the rule "path", folder) is there."""
-    factory = _FACTORY.fullmatch(str(value))
-    given, rest = factory.groups() if factory else (str(value), "")
+    more = _WITH_MORE.fullmatch(str(value))
+    given, rest = more.groups() if more else (str(value), "")
     near = recipe.parent / given
     found = near.is_file() if rule == "file" else near.exists()
     if not rule or not found or Path(given).is_absolute():

@@ -177,7 +177,7 @@ class EvalSpec:
     threads: int | None = option(None, read.whole(1), "threads of the runtime, by default the profile's", metavar="N")
     meter: str = option(
         "auto", read.text, "energy meter: auto, none, its name (edgeft doctor lists them), or a power log",
-        from_recipe="file", metavar="auto|none|NAME[:ARG]|FILE.csv",
+        from_recipe="file", metavar="auto|none|NAME[:ARG]|FILE.csv[@COVERAGE]",
     )
     energy_model: str | None = option(
         None, read.energy_model,

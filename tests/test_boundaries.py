@@ -17,7 +17,10 @@ DEVICE_FILES = [
 ]
 # Lowest first; a module may import from its own layer and from lower ones.
 LAYERS = [
-    {"errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages"},
+    {
+        "errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages",
+        "checkout",
+    },
     {"recipe", "scheme", "cpu", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},
     {"tuning", "quant", "exporting", "evaluation", "report", "doctor"},
@@ -57,6 +60,11 @@ def test_imports_point_down(path: Path) -> None:
         other = layer_of(parts[1])
         if other is not None:
             assert other <= own, f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_is_python_3_10(path: Path) -> None:
+    ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=(3, 10))
 
 
 @pytest.mark.parametrize("side", ["evaluation", "report"])

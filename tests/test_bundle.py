@@ -8,15 +8,16 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeft import files
 from edgeft.archive import safe_name
 from edgeft.bundle import MANIFEST, Bundle, _seal, pack, unpack
 from edgeft.errors import FolderError, MachineError, ModelError, UsageError
-from edgeft.onnxfile import read_facts
+from edgeft.onnxfile import read_facts, read_weights
 
 
 def save_model(place: Path, external: str | None = None, opset: int = 20) -> None:
@@ -162,6 +163,16 @@ def test_facts_agree_with_the_onnx_package(tmp_path: Path) -> None:  # R01
     facts = read_facts(tmp_path / "m.onnx")
     model = onnx.load(str(tmp_path / "m.onnx"))
     assert (facts.ir_version, facts.opset, facts.external) == (model.ir_version, 17, ())
+
+
+def test_weights_are_counted_by_dtype(tmp_path: Path) -> None:
+    arrays = {"a": np.zeros((2, 3, 4), np.int8), "b": np.zeros(5, np.float32), "c": np.float16(1)}
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in arrays.items()]
+    out = helper.make_tensor_value_info("b", TensorProto.FLOAT, [5])
+    model = helper.make_model(helper.make_graph([], "g", [], [out], tensors))
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    found = read_weights(tmp_path / "m.onnx")
+    assert found == {"params": 30, "dtypes": {"float16": 1, "float32": 5, "int8": 24}}
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 60])

@@ -27,6 +27,15 @@ def test_a_raspberry_pi_5_is_described_with_units() -> None:
     assert found["kernel"] == "6.6.31+rpt-rpi-2712"
 
 
+def test_the_firmware_of_a_raspberry_pi_is_its_bootloader(tmp_path: Path) -> None:
+    place = tmp_path / "proc/device-tree/chosen/bootloader"
+    place.mkdir(parents=True)
+    (place / "version").write_bytes(b"fd1e0ae7d4b1bbd9e1e0d0c9b1a9b6b1f6b8f2a1\0")
+    assert machine.describe_machine(tmp_path)["firmware"] == "bootloader fd1e0ae7"
+    (place / "build-timestamp").write_bytes((1_700_000_000).to_bytes(4, "big"))  # 2023-11-14 22:13:20 UTC
+    assert machine.describe_machine(tmp_path)["firmware"] == "bootloader fd1e0ae7 of 2023-11-14"
+
+
 def test_what_a_machine_does_not_say_is_absent_not_guessed() -> None:
     found = machine.describe_machine(RECORDED / "raspberry-pi-4")
     for key in ("ram_bytes", "governor", "max_mhz", "temperatures_c", "power_source", "throttled", "cpu_model", "swap"):

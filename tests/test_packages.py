@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from edgeft import doctor, packages
 from edgeft.errors import MachineError
 from edgeft.evaluation.meters.world import World
+from edgeft.profile import load_profile
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -128,6 +130,44 @@ def test_doctor_on_a_pi_names_throttling_and_governor() -> None:
     assert "0x50005: the board is slowed down now" in text and "use a stronger power supply" in text
     assert "ondemand" in text and "scaling_governor" in text
     assert "dotprod" in text and "48.9 °C" in text or "48.8 °C" in text
+
+
+def test_doctor_names_a_preferred_provider_that_is_missing_and_how_to_get_it() -> None:
+    there = ["AzureExecutionProvider", "CPUExecutionProvider"]
+    (qnn,) = doctor.lacking_providers(load_profile("snapdragon-x-elite"), there, "aarch64")
+    assert qnn.about == "QNN" and "profile snapdragon-x-elite prefers it" in qnn.state
+    assert qnn.fix.endswith("pip install 'onnxruntime-qnn<2'")
+    first, second = doctor.lacking_providers(load_profile("jetson-orin-nano"), there, "aarch64")
+    assert (first.about, second.about) == ("Tensorrt", "CUDA") and "wheel for your JetPack" in first.fix
+    (cuda, _) = doctor.lacking_providers(load_profile("nvidia-gpu"), there, "x86_64")
+    assert cuda.about == "CUDA" and "'onnxruntime-gpu[cuda,cudnn]'" in cuda.fix
+    openvino = replace(load_profile("intel-n100"), providers=("OpenVINOExecutionProvider", "CPUExecutionProvider"))
+    assert doctor.lacking_providers(openvino, there, "x86_64")[0].fix.endswith("onnxruntime-openvino")
+
+
+def test_doctor_leaves_out_providers_that_come_after_one_that_is_there() -> None:
+    assert doctor.lacking_providers(load_profile("intel-n100"), ["CPUExecutionProvider"], "x86_64") == []
+    gpu = load_profile("nvidia-gpu")
+    assert doctor.lacking_providers(gpu, ["CUDAExecutionProvider", "CPUExecutionProvider"], "x86_64") == []
+
+
+def test_doctor_tells_swap_limits_and_throttling_that_is_over(tmp_path: Path) -> None:
+    files = {
+        "proc/meminfo": "MemTotal: 512000 kB\nMemAvailable: 102400 kB\nSwapTotal: 102400 kB\nSwapFree: 51200 kB\n",
+        "proc/self/cgroup": "0::/docker/abc\n",
+        "sys/fs/cgroup/docker/abc/cpu.max": "150000 100000\n",
+        "sys/fs/cgroup/docker/abc/memory.max": f"{256 * 2**20}\n",
+        "sys/devices/platform/soc/soc:firmware/get_throttled": "50000\n",
+    }
+    for name, content in files.items():
+        place = tmp_path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+    text = doctor.describe([*doctor._clocks(tmp_path), *doctor._memory(tmp_path)])
+    assert "50 MiB of 100 MiB used" in text and "swapoff -a" in text
+    assert "1.5 CPUs' worth of time" in text and "256 MiB of memory" in text
+    # 0x50000: bits 16 and 18, under-voltage and throttling since the start
+    assert "0x50000: not now" in text and "use a stronger power supply; a restart clears this" in text
 
 
 def test_doctor_says_that_eval_cannot_work(fake: Path) -> None:

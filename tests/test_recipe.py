@@ -198,6 +198,13 @@ def test_paths_in_a_recipe_are_relative_to_it_when_they_exist_there(tmp_path: Pa
     assert (spec.model, spec.data) == ("google/vit", "elsewhere")
 
 
+@pytest.mark.parametrize("more", ["", "@wall", "@USB-C input"])
+def test_a_power_log_lies_beside_its_recipe_whatever_it_covers(tmp_path: Path, more: str) -> None:
+    (tmp_path / "power.csv").write_text("t_unix_s,watt\n")
+    recipe = write(tmp_path, f'[eval]\nbundle = "b"\nmeter = "power.csv{more}"\n')
+    assert read_recipe(recipe).spec("eval").meter == f"{tmp_path / 'power.csv'}{more}"
+
+
 def test_a_folder_named_like_a_profile_does_not_hide_it(tmp_path: Path) -> None:
     (tmp_path / "generic").mkdir()
     recipe = write(tmp_path, '[tune]\nmodel = "m"\ndata = "d"\nprofile = "generic"\n')

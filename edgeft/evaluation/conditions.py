@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from edgeft import machine
 from edgeft.sysfiles import Tree
 
 # Iterations of the clock-speed probe: a few milliseconds on a board.
 _PROBE_ITERATIONS = 100_000
+
+
+class Card(Protocol):
+    """A graphics card: its part of a Snapshot."""
+
+    def look(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Snapshot:
     on_battery          a battery is discharging
     available_bytes     memory that can be had without swapping
     charging            a battery is charging
+    gpu_temperature_c, gpu_mhz, gpu_throttle_bits   of the graphics card the model runs on (nvml.h)
     """
 
     load_1min: float | None = None
@@ -40,9 +47,12 @@ class Snapshot:
     on_battery: bool | None = None
     available_bytes: int | None = None
     charging: bool | None = None
+    gpu_temperature_c: float | None = None
+    gpu_mhz: float | None = None
+    gpu_throttle_bits: int | None = None
 
     @staticmethod
-    def take(root: Path = Path("/")) -> Snapshot:
+    def take(root: Path = Path("/"), gpu: Card | None = None) -> Snapshot:
         """Read it from the files of `root` (a test gives a made-up tree)."""
         tree = Tree(root)
         clocks = _numbers(tree, "sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq")
@@ -54,6 +64,7 @@ class Snapshot:
             mhz=sum(clocks) / len(clocks) / 1000 if clocks else None,
             governors=_governors(tree),
             temperature_c=max(machine.temperatures_c(root).values(), default=None),
+            **(gpu.look() if gpu is not None else {}),
             throttle_count=sum(throttles) if throttles else None,
             pi_throttled=int(bits, 16) if bits else None,
             swapped_in_pages=_swapped_in(tree),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgeft.errors import MachineError
-from edgeft.evaluation.meters.kinds import Counter, Log, Meter, Power
+from edgeft.errors import MachineError, UsageError
+from edgeft.evaluation import gpu
+from edgeft.evaluation.meters.kinds import EXTERNAL, Counter, Log, Meter, Power
 from edgeft.evaluation.meters.world import Unavailable, World
 from edgeft.registry import Registry
 
@@ -17,6 +19,7 @@ METERS = Registry(
     "meter",
     {
         "rapl": "edgeft.evaluation.meters.rapl:Rapl",
+        "rapl-psys": "edgeft.evaluation.meters.rapl:RaplPsys",
         "ina3221": "edgeft.evaluation.meters.jetson:Ina3221",
         "pi5-pmic": "edgeft.evaluation.meters.pmic:Pi5Pmic",
         "odpm": "edgeft.evaluation.meters.odpm:Odpm",
@@ -36,12 +39,14 @@ METERS = Registry(
 LOCAL = (
     "rapl", "ina3221", "pi5-pmic", "odpm", "hwmon-energy", "hwmon", "powermetrics", "nvml", "nvml-power", "battery",
 )  # fmt: skip
+# How the user says what an external meter is wired to.
+NAMED = "FILE.csv@wall, or 'command@wall:CMD'"
+_LOG_FILE = re.compile(r"(?!(?:log|command)[:@])(?P<file>.+\.csv)(?:@(?P<coverage>[^@/]+))?")
 # Kinds that profiles name and that only the user can point at.
 _EXTERNAL = {
     "usb-meter": "an external meter: --meter FILE.csv or --meter 'command:CMD'",
     "plug": "an external meter: --meter shelly:HOST or --meter tasmota:HOST",
 }
-_ON_GPU = ("CUDA", "Tensorrt", "NvTensorRT")
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,20 @@ class Choice:
 
 
 def make(asked: str, world: World) -> Any:
-    """The meter `asked` stands for: NAME, NAME:ARGUMENT, or a power log FILE.csv. Raises UsageError for none such."""
-    if asked.endswith(".csv") and not asked.startswith(("log:", "command:")):
-        asked = f"log:{asked}"
-    name, _, argument = asked.partition(":")
-    return METERS.load(name)(world, argument)
+    """The meter `asked` stands for: NAME, NAME:ARGUMENT, or a power log FILE.csv. Raises UsageError for none such.
+
+    NAME@COVERAGE:ARGUMENT and FILE.csv@COVERAGE also say what an external meter is wired to.
+    """
+    head, _, argument = asked.partition(":")
+    name, _, coverage = head.partition("@")
+    if log := _LOG_FILE.fullmatch(asked):
+        name, coverage, argument = "log", log["coverage"] or "", log["file"]
+    meter = METERS.load(name)(world, argument)
+    if coverage and meter.coverage != EXTERNAL:
+        raise UsageError(f"--meter {asked}: {name} covers {meter.coverage} and nothing else", f"--meter {name}")
+    if coverage:
+        meter.coverage = coverage
+    return meter
 
 
 def choose(asked: str, preferred: Sequence[str], provider: str, world: World | None = None) -> Choice:
@@ -93,7 +107,7 @@ def choose(asked: str, preferred: Sequence[str], provider: str, world: World | N
 
 
 def _local(preferred: Sequence[str], provider: str, world: World) -> Iterator[tuple[str, Meter | None, str | None]]:
-    on_gpu = provider.startswith(_ON_GPU)
+    on_gpu = gpu.runs_on(provider)
     first = ("nvml", "nvml-power", *preferred) if on_gpu else preferred
     for name in dict.fromkeys((*first, *LOCAL)):
         if name in _EXTERNAL:
@@ -112,11 +126,15 @@ def known(world: World) -> list[tuple[str, Meter, str | None]]:
 
 
 def not_measured(reason: str, tried: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    found: dict[str, Any] = {"status": "not_measured", "reason": reason}
-    return found | ({"tried": [{"meter": name, "why_not": str(why)} for name, why in tried]} if tried else {})
+    return {"status": "not_measured", "reason": reason, **tried_record(tried)}
+
+
+def tried_record(tried: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """{"tried": meters asked before the one used and why each could not}; empty when none was."""
+    return {"tried": [{"meter": name, "why_not": str(why)} for name, why in tried]} if tried else {}
 
 
 __all__ = [
-    "LOCAL", "METERS", "Choice", "Counter", "Log", "Meter", "Power", "Unavailable", "World", "choose", "known", "make",
-    "not_measured",
+    "EXTERNAL", "LOCAL", "METERS", "NAMED", "Choice", "Counter", "Log", "Meter", "Power", "Unavailable", "World",
+    "choose", "known", "make", "not_measured", "tried_record",
 ]  # fmt: skip

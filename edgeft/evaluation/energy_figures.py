@@ -12,8 +12,8 @@ import numpy as np
 
 from edgeft.evaluation import stats
 from edgeft.evaluation.conditions import Snapshot
-from edgeft.evaluation.energy import Choice, not_measured
-from edgeft.evaluation.energy_pass import EnergyRun, LoadBlock
+from edgeft.evaluation.energy import Choice, not_measured, tried_record
+from edgeft.evaluation.energy_pass import IDLE_PARTS, EnergyRun, LoadBlock
 from edgeft.evaluation.meters.kinds import Counter
 from edgeft.evaluation.meters.world import ReadError
 from edgeft.evaluation.recorders import Edge, Recorder, Window
@@ -75,6 +75,11 @@ class Energy:
     def idle_error_w(self) -> float:
         """Standard error of the idle power taken from all baselines together."""
         return math.sqrt(sum(one.error_w**2 for one in self.idles)) / len(self.idles)
+
+    @property
+    def idle_half_w(self) -> float:
+        """Half of its 95 % interval. The error is known from a few parts of each baseline, so Student's t."""
+        return stats.t_975(len(self.idles) * (IDLE_PARTS - 1)) * self.idle_error_w
 
 
 def reduce(choice: Choice, run: EnergyRun, recorder: Recorder, earlier: Energy | None = None) -> Energy:
@@ -142,13 +147,14 @@ def variant(energy: Energy, name: str, query_s: float) -> dict[str, Any]:
         "n": examples,
         "sampler_overhead": overhead(pairs, query_s),
         "blocks": [_block(block, window) for block, window in pairs],
+        **tried_record(energy.choice.tried),
     }
     if energy.idles:
         net = [_net_j(energy, block, window) for block, window in pairs]
         found["idle"] = idle_record(energy)
         found["net_j"] = sum(net) / examples
         each = [value / block.examples for value, (block, _) in zip(net, pairs, strict=True)]
-        found |= _interval("net_ci95", each, seconds / examples * energy.idle_error_w)
+        found |= _interval("net_ci95", each, seconds / examples * energy.idle_half_w)
     return found | _sampling(energy, pairs) | ({"reason": energy.failure} if energy.failure else {})
 
 
@@ -156,12 +162,13 @@ def _net_j(energy: Energy, block: LoadBlock, window: Window) -> float:
     return window.joules - energy.idle_w((block.start.at_s + block.end.at_s) / 2) * window.s
 
 
-def _interval(key: str, values: Sequence[float], shared_error: float) -> dict[str, list[float]]:
-    """95 % of the mean of block values; `shared_error` is common to all blocks and does not average out."""
+def _interval(key: str, values: Sequence[float], shared_half: float) -> dict[str, list[float]]:
+    """95 % of the mean of block values; shared_half: half the interval of an error that is common to all blocks and
+    does not average out."""
     if len(values) < 2:
         return {}
     mean, spread = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = math.hypot(stats.t_975(len(values) - 1) * spread, stats.Z_975 * shared_error)
+    half = math.hypot(stats.t_975(len(values) - 1) * spread, shared_half)
     return {key: [mean - half, mean + half]}
 
 
@@ -241,7 +248,7 @@ def _net_ratio(energy: Energy, pairs: Sequence[tuple[Pair, Pair]]) -> dict[str, 
         return {"ratio": ratio.point}
     base_s, new_s = (float(np.mean([s for _, s in side])) for side in sides)
     slope = base_s / float(np.mean(base)) - new_s / float(np.mean(new))
-    half = math.hypot(math.log(ratio.high / ratio.point), stats.Z_975 * slope * energy.idle_error_w)
+    half = math.hypot(math.log(ratio.high / ratio.point), slope * energy.idle_half_w)
     return {"ratio": ratio.point, "ci95": [ratio.point * math.exp(-half), ratio.point * math.exp(half)]}
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edgeft.evaluation import stats
+from edgeft.evaluation import gpu, stats
 from edgeft.evaluation.energy_figures import Energy, overhead
 from edgeft.evaluation.validity import DRIFT_RHO, Flag, environment, flag, throttling
 
 IDLE_SHARE, IDLE_W = 0.05, 0.2
 MIN_SAMPLES, MIN_STEPS = 100, 1000
 DISTURBED = 0.03
-# Coverage of meters at the wall, and of those of which only the user knows where they are.
-_BEFORE_THE_SUPPLY = ("wall", "external meter")
+# Meters at the wall, and those of which only the user knows where they are.
+_BEFORE_THE_SUPPLY = ("shelly", "tasmota", "log", "command")
 
 
 def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[str, Any]) -> Iterator[Flag]:
@@ -22,6 +22,8 @@ def energy_flags(energy: Energy, query_s: Mapping[str, float], system: Mapping[s
         yield flag("meter", "invalid", evidence, "energy")
     if not energy.blocks:
         return
+    looks = [shot for shots in energy.shots() for shot in shots]
+    yield from gpu.flags(system.get("gpu", {}), looks, "energy")
     for shots in energy.shots():  # the kernel's counters may start anew between two sittings
         yield from throttling(shots, "energy")
     yield from environment([shot for shots in energy.shots() for shot in shots], "energy")
@@ -67,7 +69,7 @@ def _shared(energy: Energy, system: Mapping[str, Any]) -> Iterator[Flag]:
 def _charging(energy: Energy) -> Iterator[Flag]:
     """What stands before the machine's supply counts what goes into its battery, too."""
     meter = energy.choice.meter
-    if meter is None or meter.coverage not in _BEFORE_THE_SUPPLY:
+    if meter is None or meter.name not in _BEFORE_THE_SUPPLY:
         return
     if any(shot.charging for shots in energy.shots() for shot in shots):
         evidence = f"a battery was charging, and {energy.choice.asked} counts that ({meter.coverage})"

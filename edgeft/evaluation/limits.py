@@ -24,6 +24,16 @@ def refuse_unmeasurable(limits: Sequence[Limit], why_no_energy: str | None, perc
             raise UsageError(f"the budget has {limit.text!r}, and this preset gives no p99", "use --preset standard")
 
 
+def refuse_unmeasured_memory(limits: Sequence[Limit], peak_bytes: int | None) -> None:
+    """peak_bytes: of this process, None where the system does not say. Raises MachineError."""
+    for limit in limits:
+        if limit.quantity == "memory" and peak_bytes is None:
+            raise MachineError(
+                f"the budget has {limit.text!r}, and this system does not say how much memory a process took",
+                "leave memory out of --budget",
+            )
+
+
 def refuse_empty(limits: Sequence[Limit], junit: Path | None) -> None:
     """Raises UsageError when a budget is to be written and there is none."""
     if junit is not None and not limits:

@@ -176,28 +176,30 @@ def cool_down(start: Snapshot, preset: Preset, tools: Tools | None = None) -> No
 
 
 def _warmer(start: Snapshot, now: Snapshot) -> bool:
-    if start.temperature_c is None or now.temperature_c is None:
-        return False
-    return now.temperature_c > start.temperature_c + _COOL_WITHIN_C
+    pairs = (
+        (start.temperature_c, now.temperature_c), (start.gpu_temperature_c, now.gpu_temperature_c),
+    )  # fmt: skip
+    return any(was is not None and is_ is not None and is_ > was + _COOL_WITHIN_C for was, is_ in pairs)
 
 
 def latency(
     shelf: Shelf, samples: Samples, task: Task, preset: Preset, scenario: str, seed: int, start: Snapshot,
-    kept: Unfinished, more: Iterable[str] = (),
+    kept: Unfinished, more: Iterable[str] = (), tools: Tools | None = None,
 ) -> tuple[dict[str, Series], tuple[float, float], Pace]:  # fmt: skip
     """(blocks by variant, seconds of a fixed loop before and after, pace); `more` take part beside the variants."""
+    tools = tools or Tools()
     if earlier := kept.take("latency"):
         return stored.latency_from(*earlier)
     names = (*shelf.names, *more)
     known, before, pace = stored.rounds_from(kept.take_rounds("latency")) or (
         {}, 0.0, settle_pace(pace_of(scenario), scenario == "offline", shelf, samples, seed)
     )  # fmt: skip
-    cool_down(start, preset)
+    cool_down(start, preset, tools)
     before = before or probe_speed_s()
     left = preset.blocks * len(names) - sum(len(one.blocks) for one in known.values())
     with console.bar("latency", left, "blocks") as shown:
         series = timing.measure(
-            shelf, samples.windows(seed), whole_query(samples, task), preset, pace, seed, Tools(),
+            shelf, samples.windows(seed), whole_query(samples, task), preset, pace, seed, tools,
             lambda name: shown.advance(variant=name), names, known,
             lambda found, number: kept.keep_round("latency", number, *stored.round_to(found, number, before, pace)),
         )  # fmt: skip
@@ -210,24 +212,25 @@ def latency(
 
 def energy(
     choice: Choice, shelf: Shelf, samples: Samples, preset: Preset, pace: Pace, seed: int, start: Snapshot,
-    kept: Unfinished,
+    kept: Unfinished, tools: Tools | None = None,
 ) -> Energy:  # fmt: skip
     """Joules of alternating blocks. Without a meter nothing runs, and the reason is kept."""
+    tools = tools or Tools()
     if choice.meter is None:
         return Energy(choice)
     plan = plan_for(preset, choice.meter)
     earlier = stored_energy.take(kept, choice, plan)
     if earlier is not None and earlier.finished:
         return earlier.energy
-    cool_down(start, preset)
-    return _joules(choice, shelf, samples, plan, pace, seed, earlier.energy if earlier else None, kept)
+    cool_down(start, preset, tools)
+    return _joules(choice, shelf, samples, plan, pace, seed, earlier.energy if earlier else None, kept, tools)
 
 
 def _joules(
     choice: Choice, shelf: Shelf, samples: Samples, plan: EnergyPlan, pace: Pace, seed: int, earlier: Energy | None,
-    kept: Unfinished,
+    kept: Unfinished, tools: Tools,
 ) -> Energy:  # fmt: skip
-    tools, first = Tools(), earlier.rounds(shelf.names) if earlier else 0
+    first = earlier.rounds(shelf.names) if earlier else 0
     assert choice.meter is not None  # there is a meter, or this is not called
     recorder = recorder_for(choice.meter, choice.asked, tools.clock)
 

@@ -104,18 +104,26 @@ def _crash(name: str, code: int, stderr: str) -> MachineError:
     return MachineError(f"a process that loads {name} {how} ({last})", next_step)
 
 
-def memory_bytes(key: str) -> int | None:
-    """VmHWM (peak) or VmRSS (now) of this process.
+def memory_bytes(key: str, status: Path = Path("/proc/self/status")) -> int | None:
+    """VmHWM (peak) or VmRSS (now) of this process; without /proc (macOS) only the peak is known.
 
-    Not ru_maxrss: on Linux a child inherits its parent's peak there across exec.
+    Not ru_maxrss where there is /proc: on Linux a child inherits its parent's peak there across exec.
     """
     try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith(f"{key}:"):
-                return int(line.split()[1]) * 1024
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        pass
-    return None
+        return _peak_bytes() if key == "VmHWM" else None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:")), None)
+
+
+def _peak_bytes() -> int | None:
+    """By getrusage, which Windows does not have. macOS counts bytes there, others kilobytes (getrusage(2))."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def count_nodes(profile: Path) -> tuple[dict[str, int], dict[str, int]]:

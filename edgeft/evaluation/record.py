@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeft import __version__, machine
+from edgeft import __version__, checkout, machine
 from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
@@ -32,7 +33,9 @@ SCHEMA = "edgeft-result/1"
 def header(preset: Preset, scenario: str, seed: int) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
+        "run_id": secrets.token_hex(16),
         "edgeft": __version__,
+        **({"git_commit": known} if (known := checkout.commit()) else {}),
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "preset": preset.name,
@@ -109,7 +112,8 @@ def variant(entry: Mapping[str, Any], scores: Scores, series: Series, probes: Se
             pace: Pace, energy: Mapping[str, Any]) -> dict[str, Any]:  # fmt: skip
     """One variant: what the bundle says of its file, and what was measured."""
     first = probes[0]
-    known = {key: entry[key] for key in ("file", "sha256", "title", "scheme", "opset", "ir_version") if key in entry}
+    told = ("file", "sha256", "title", "scheme", "opset", "ir_version", "params", "dtypes")
+    known = {key: entry[key] for key in told if key in entry}
     found = {
         **known,
         "size_bytes": entry["bytes"],
@@ -221,8 +225,11 @@ def checks(loop_s: tuple[float, float], start: Snapshot) -> dict[str, Any]:
     return {"start": start.as_json(), "fixed_loop": loop}
 
 
-def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Series]) -> dict[str, Any]:
-    """What samples.npz holds: raw nanoseconds by block, answers and scores by sample."""
+def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Series], pace: Pace) -> dict[str, Any]:
+    """What samples.npz holds: raw nanoseconds by block and the samples they were of, answers and scores by sample.
+
+    A query of a batch has the same samples all over a block: they are stored once a block.
+    """
     found: dict[str, Any] = {"positions": answers.positions, "labels": answers.labels}
     for name in answers.logits:
         found[f"{name}/predicted"] = scored[name][0]
@@ -233,4 +240,10 @@ def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Ser
             [block.order for block in one.blocks], [len(block.queries_ns) for block in one.blocks]
         )
         found[f"{name}/end_to_end_ns"] = one.end_to_end_ns()
+        if pace.batch == 1:
+            found[f"{name}/query_position"] = np.concatenate(
+                [np.resize(block.positions, len(block.queries_ns)) for block in one.blocks]
+            )
+        else:
+            found[f"{name}/block_positions"] = np.concatenate([block.positions for block in one.blocks])
     return found

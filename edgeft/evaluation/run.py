@@ -20,19 +20,23 @@ from edgeft.evaluation import (
     energy_model,
     energy_plan,
     flags,
+    gpu,
     limits,
     passes,
     plan,
     plausibility,
     presets,
+    probe,
     record,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.latency import Tools
 from edgeft.evaluation.result import CHANGED, DOCUMENT, SAMPLES, Result, write_samples
 from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import kept_to, settings_for
 from edgeft.evaluation.shelf import Shelf
 from edgeft.evaluation.unfinished import Unfinished
+from edgeft.onnxfile import read_weights
 from edgeft.profile import load_profile
 from edgeft.report import junit, print_as, write_reports
 from edgeft.specs import EvalSpec
@@ -55,6 +59,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     modelled = energy_model.choose(spec.energy_model, profile)
     budget = parse_budget(spec.budget) if spec.budget else ()
     limits.refuse_unmeasurable(budget, choice.why_not, preset.percentiles)
+    limits.refuse_unmeasured_memory(budget, probe.memory_bytes("VmHWM"))
     limits.refuse_empty(budget, spec.junit)
     task = TASKS.load(bundle.task)
     examples = read_examples(bundle.path, bundle.labels)[: spec.limit]
@@ -68,7 +73,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
     samples = Samples(examples, encoder)
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
-    start = Snapshot.take()
+    card = gpu.card_of(settings.provider, settings.ep_options)
+    start = card.snapshot() if card is not None else Snapshot.take()
+    tools = Tools(look=card.snapshot) if card is not None else Tools()
     before = flags.preflight(start, settings, preset, [bundle.variants[name]["bytes"] for name in names])
     kept = Unfinished.begin(
         spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
@@ -85,9 +92,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
         names = passes.leave_out_faulty(answers, baseline, shelf)
         series, probe_s, pace = passes.latency(
-            shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice
+            shelf, samples, task, preset, spec.scenario, spec.seed, start, kept, twice, tools
         )
-        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed, start, kept)
+        joules = passes.energy(choice, shelf, samples, preset, pace, spec.seed, start, kept, tools)
         shelf.close()
 
     scored = accuracy.score_all(task, answers, bundle.labels)
@@ -101,7 +108,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         **kept.record(),
         "baseline": baseline,
         "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
-        "system": {"profile_id": profile.id, **machine.describe_machine()},
+        "system": {"profile_id": profile.id, **machine.describe_machine(), **gpu.record(card)},
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(
             replace(settings, affinity=cpus), {name: probes[name][0] for name in names}, machine.versions()
@@ -110,8 +117,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
         "checks": record.checks(probe_s, start),
         "variants": {
             name: record.variant(
-                bundle.variants[name], scored[name][1], series[name], probes[name], preset, pace,
-                spent[name],
+                {**bundle.variants[name], **read_weights(paths[name])}, scored[name][1], series[name], probes[name],
+                preset, pace, spent[name],
             )  # fmt: skip
             for name in names
         },
@@ -127,13 +134,15 @@ def evaluate(spec: EvalSpec) -> Result | None:
     )
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]
     found += plausibility.flags(profile.plausibility, profile.id, bundle.document, document["variants"], joules)
+    shots = [shot for one in series.values() for block in one.blocks for shot in (block.before, block.after)]
+    found += gpu.flags(gpu.record(card).get("gpu", {}), shots, "latency")
     document["validity"] = flags.verdict(found)
     document["budget"], winner = limits.check(budget, document) if budget else ([], None)
     document |= {"winner": winner} if winner else {}
     document["claims"] = claims.claims(document["comparisons"], baseline, found)
 
     with files.whole_folder(spec.output) as folder:
-        write_samples(folder / SAMPLES, record.arrays(answers, scored, series) | energy_figures.arrays(joules))
+        write_samples(folder / SAMPLES, record.arrays(answers, scored, series, pace) | energy_figures.arrays(joules))
         predicted = {name: scored[name][0] for name in names}
         told = changed.changed(baseline, predicted, answers, examples, bundle.labels)
         files.write_json(folder / CHANGED, told)

@@ -108,7 +108,10 @@ def _ratios(result: Result, first: Result, variant: str, refused: bool) -> tuple
             told += f" [{words.ratio(speed.low)}, {words.ratio(speed.high)}]"
     if energy is None or isinstance(energy, str):
         return told, energy or words.ABSENT
-    return told, f"{words.ratio(energy)}x"
+    joules = f"{words.ratio(energy.point)}x"
+    if energy.low is not None and energy.high is not None:
+        joules += f" [{words.ratio(energy.low)}, {words.ratio(energy.high)}]"
+    return told, f"{joules} of {result.document['variants'][variant]['energy']['coverage']}"
 
 
 def _why_not(one: tuple[str, Result], first: tuple[str, Result]) -> list[str]:
@@ -169,7 +172,8 @@ def _html(sections: Sequence[Section]) -> str:
             parts.append(html.listed(section.title, [line[0] for line in section.lines]))
     parts.append(
         '<p class="sub">Own speedup: against the baseline of the same result, from alternating blocks. Speed to first: '
-        "from the medians of unpaired blocks (Welch); what changed between two sittings is not in its interval.</p>"
+        "from the medians of unpaired blocks (Welch); energy to first: from their joules an example, likewise; what "
+        "changed between two sittings is not in their intervals.</p>"
     )
     return html.page("edgeft compare", parts)
 

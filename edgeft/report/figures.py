@@ -52,8 +52,16 @@ def _disagreements(comparison: Entry) -> str:
     return f"{one['b']} now wrong, {one['c']} now right"
 
 
-def _net(entry: Entry) -> str:
-    return f"{1000 * entry['energy']['net_j']:.3g} mJ"
+def _joules(entry: Entry, kind: str) -> str:
+    """With its interval over blocks, where there is one."""
+    energy = entry["energy"]
+    bounds = [f"{1000 * value:.3g}" for value in energy.get(f"{kind}_ci95", [])]
+    return f"{1000 * energy[f'{kind}_j']:.3g} mJ" + (f" [{', '.join(bounds)}]" if bounds else "")
+
+
+def _energy_blocks(energy: Entry) -> str:
+    seconds = sum(block["s"] for block in energy["blocks"])
+    return f"{energy['n']} examples in {len(energy['blocks'])} blocks, {seconds:.0f} s"
 
 
 def _providers(entry: Entry) -> str:
@@ -84,7 +92,16 @@ _FIGURES: tuple[tuple[str, Callable[[Entry, Entry], str]], ...] = (
     ("end to end p90 ms", lambda v, c: milliseconds(v["latency"]["end_to_end"]["p90_s"])),
     ("cold: load ms", lambda v, c: milliseconds(v["latency"]["cold"]["load_s"])),
     ("cold: first query ms", lambda v, c: milliseconds(v["latency"]["cold"]["first_s"])),
-    ("energy net of idle", lambda v, c: _net(v)),
+    ("energy, gross", lambda v, c: _joules(v, "gross")),
+    ("energy, net of idle", lambda v, c: _joules(v, "net")),
+    ("energy covers", lambda v, c: v["energy"]["coverage"]),
+    ("energy read from", lambda v, c: f"{v['energy']['source']}: {v['energy']['path']}"),
+    ("sensor resolution", lambda v, c: v["energy"]["sensor_resolution"]),
+    ("power samples", lambda v, c: f"{v['energy']['n_samples']} at {v['energy']['sample_hz']:.3g} Hz"),
+    ("counter wraps", lambda v, c: str(v["energy"]["wraps"])),
+    ("energy blocks", lambda v, c: _energy_blocks(v["energy"])),
+    ("slower while energy was read", lambda v, c: f"{100 * v['energy']['sampler_overhead']:+.1f} %"),
+    ("clock of the log off by, s", lambda v, c: f"{v['energy']['clock_offset_s']:+.2f}"),
     ("memory before the model, MB", lambda v, c: megabytes(v["memory"]["before_model_rss_bytes"])),
     ("nodes", lambda v, c: _providers(v)),
     ("matrix kernels", lambda v, c: _kernels(v)),

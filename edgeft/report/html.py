@@ -33,6 +33,7 @@ def render(result: Result) -> str:
             *what_changed(result),
             "<h2>All figures</h2>", table(("", *document["variants"]), figures.rows(document), "figures"),
             "<h2>Conditions</h2>", pairs(words.conditions(document)),
+            listed("Meters that did not measure", words.meters_tried(document)),
             f'<p class="sub">{escape(markdown.METHOD)}</p>',
         ],
     )  # fmt: skip

@@ -136,7 +136,8 @@ def drift(document: Mapping[str, Any]) -> Drawn:
 def energy(document: Mapping[str, Any]) -> Drawn:
     parts = {name: variant["energy"] for name, variant in document["variants"].items()}
     found = {name: part for name, part in parts.items() if "gross_j" in part}
-    largest = 1000 * max(entry["gross_j"] for entry in found.values())
+    bounds = {name: entry.get("gross_ci95", [entry["gross_j"]] * 2) for name, entry in found.items()}
+    largest = 1000 * max(high for _, high in bounds.values())
     row = 44
     chart = Chart((0, 1.02 * largest), (0, 1), "energy of an inference, mJ", "", (460, 62 + row * len(found)), 14,
                   y_ticks=False)  # fmt: skip
@@ -147,8 +148,11 @@ def energy(document: Mapping[str, Any]) -> Drawn:
         chart.bar(chart.x.at(0), chart.x.at(1000 * entry["gross_j"]), top + 15, 16, f"s{series} ridge")
         if entry.get("net_j", 0) > 0:
             chart.bar(chart.x.at(0), chart.x.at(1000 * entry["net_j"]), top + 15, 16, f"s{series} full")
+        low, high = (chart.x.at(1000 * max(bound, 0.0)) for bound in bounds[name])
+        chart.line([(low, top + 23), (high, top + 23)], "axis whisker")
     covered = ", ".join(sorted({f"{entry['coverage']} ({entry['status']})" for entry in found.values()}))
-    return chart.svg("energy"), f"Energy of {covered}: whole bar gross, dark part net of idle."
+    return chart.svg("energy"), f"Energy of {covered}: whole bar gross, dark part net of idle, thin " \
+        "line the 95 % interval of gross over blocks."  # fmt: skip
 
 
 def recall_change(document: Mapping[str, Any], name: str) -> Drawn | None:

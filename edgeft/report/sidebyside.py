@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgeft.evaluation import stats
+from edgeft.evaluation.energy import EXTERNAL, NAMED
 from edgeft.evaluation.result import Result
 from edgeft.evaluation.stats import Ratio
 
 # Two results are comparable in speed and energy only when all of these are equal.
 CONDITIONS = (
-    "system.profile_id", "system.board_model", "system.cpu_model", "system.power_mode", "system.power_source",
-    "system.governor", "runtime.onnxruntime.version", "runtime.ep_requested", "runtime.intra_threads",
-    "runtime.affinity", "runtime.graph_opt_level", "scenario", "data.sha256", "data.preprocessing_sha",
+    "system.profile_id", "system.board_model", "system.cpu_model", "system.gpu.name", "system.gpu.driver",
+    "system.power_mode", "system.power_source", "system.governor", "runtime.onnxruntime.version",
+    "runtime.ep_requested", "runtime.ep_chain", "runtime.ep_options", "runtime.intra_threads", "runtime.affinity",
+    "runtime.allow_spinning", "runtime.graph_opt_level", "runtime.session_options", "runtime.session_config",
+    "system.kernel", "scenario", "data.sha256", "data.n", "data.preprocessing_sha",
 )  # fmt: skip
 Document = Mapping[str, Any]
 
@@ -44,14 +47,20 @@ def broken(document: Document) -> str:
 def speed_ratio(first: Document, other: Document, variant: str) -> Ratio | None:
     """How many times faster `variant` is in `other`: blocks of two sittings are not paired, so Welch's interval.
 
-    Logs of block medians, degrees of freedom by Welch and Satterthwaite (Welch 1947). None when a variant is absent.
+    None when a variant is absent.
     """
     if variant not in first["variants"] or variant not in other["variants"]:
         return None
     a, b = (
-        np.log([block["p50_s"] for block in document["variants"][variant]["latency"]["blocks"]])
-        for document in (first, other)
+        [block["p50_s"] for block in document["variants"][variant]["latency"]["blocks"]] for document in (first, other)
     )
+    return welch_ratio(a, b)
+
+
+def welch_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Ratio:
+    """Ratio of the geometric means of unpaired block values: logs, degrees of freedom by Welch and Satterthwaite
+    (Welch 1947), rounded down."""
+    a, b = np.log(numerators), np.log(denominators)
     shift = float(a.mean() - b.mean())
     if min(len(a), len(b)) < 2:
         return Ratio(math.exp(shift), None, None, min(len(a), len(b)))
@@ -63,9 +72,9 @@ def speed_ratio(first: Document, other: Document, variant: str) -> Ratio | None:
     return Ratio(math.exp(shift), math.exp(shift - half), math.exp(shift + half), min(len(a), len(b)))
 
 
-def energy_ratio(first: Document, other: Document, variant: str) -> float | str | None:
-    """Joules in `other` over those in `first`; why not when meters cover other things or one was modelled; None when
-    one has none."""
+def energy_ratio(first: Document, other: Document, variant: str) -> Ratio | str | None:
+    """Joules in `other` over those in `first`, with Welch's interval over blocks; why not when meters cover other
+    things or one was modelled; None when one has none."""
     if variant not in first["variants"] or variant not in other["variants"]:
         return None
     a, b = (document["variants"][variant]["energy"] for document in (first, other))
@@ -75,7 +84,10 @@ def energy_ratio(first: Document, other: Document, variant: str) -> float | str 
         return f"{b['status']}, {b['coverage']} instead of {a['status']}, {a['coverage']}"
     if a["status"] != "measured":
         return f"{a['status']}, not measured"
-    return float(b["gross_j"] / a["gross_j"])
+    if a["coverage"] == EXTERNAL and (a["source"], a["path"]) != (b["source"], b["path"]):
+        return f"what {b['path']} and {a['path']} are wired to is not known: name it, --meter {NAMED}"
+    joules = [[block["gross_j"] / block["n"] for block in one["blocks"]] for one in (b, a)]
+    return welch_ratio(*joules)
 
 
 def same_answers(first: Result, other: Result) -> dict[str, tuple[float, int]]:

@@ -12,6 +12,8 @@ from edgeft.report.words import Row
 
 WIDTH = 80
 _HEAD = ("variant", "accuracy", "p50 ms", "p90 ms", "speedup", "size MB", "peak MB")
+# Where energy was measured its column takes the place of the memory's, which moves to the second line.
+_ENERGY_HEAD = ("variant", "accuracy", "p50 ms", "p90 ms", "speedup", "mJ", "size MB")
 
 
 def render(result: Result) -> str:
@@ -34,15 +36,30 @@ def _flags(document: Mapping[str, Any]) -> list[str]:
 
 def table(rows: Sequence[Row]) -> str:
     """Two lines a variant: figures, and below them the intervals against the baseline."""
-    cells: list[tuple[str, ...]] = [_HEAD]
+    energy = any(row.joules != words.ABSENT for row in rows)
+    cells: list[tuple[str, ...]] = [_ENERGY_HEAD if energy else _HEAD]
     for row in rows:
+        last, below = _last_columns(row, energy)
         name = f"{row.name} !" if row.flagged else row.name
-        cells.append((name, f"{row.accuracy} {row.verdict}", row.p50, row.p90, row.speedup, row.size, row.memory))
-        if row.difference != words.ABSENT or row.speed_interval != words.ABSENT:
-            cells.append(("", row.difference, "", "", row.speed_interval, "", ""))
+        cells.append((name, f"{row.accuracy} {row.verdict}", row.p50, row.p90, row.speedup, *last))
+        if energy or row.difference != words.ABSENT or row.speed_interval != words.ABSENT:
+            cells.append(("", *_blank(row.difference), "", "", *_blank(row.speed_interval, *below)))
     widths = [max(len(line[i]) for line in cells) for i in range(len(_HEAD))]
     lines = [_line(line, widths) for line in cells]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _last_columns(row: Row, energy: bool) -> tuple[tuple[str, str], tuple[str, str]]:
+    """What stands in them, and below."""
+    if not energy:
+        return (row.size, row.memory), ("", "")
+    memory = row.memory if row.memory == words.ABSENT else f"{row.memory} RAM"
+    return (row.joules, row.size), (row.energy_ratio, memory)
+
+
+def _blank(*cells: str) -> tuple[str, ...]:
+    """A second line leaves out what is absent."""
+    return tuple("" if cell == words.ABSENT else cell for cell in cells)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgeft.budget import parse_budget
+from edgeft.report import state
+
 ABSENT = "-"
 
 
@@ -24,6 +27,8 @@ class Row:
     speedup: str
     speed_interval: str
     energy: str
+    joules: str
+    energy_ratio: str
     size: str
     memory: str
 
@@ -51,6 +56,8 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
         speedup="baseline" if baseline else f"{ratio(latency['speedup'])}x" if latency else ABSENT,
         speed_interval=f"[{', '.join(map(ratio, latency['ci95']))}]" if "ci95" in latency else ABSENT,
         energy=energy(variant["energy"]),
+        joules=measured_millijoules(variant["energy"]),
+        energy_ratio=f"{ratio(comparison['energy']['ratio'])}x" if "energy" in comparison else ABSENT,
         size=megabytes(variant.get("size_bytes")),
         memory=megabytes(variant["memory"].get("peak_rss_bytes")),
     )  # fmt: skip
@@ -99,11 +106,19 @@ def energy(entry: Mapping[str, Any]) -> str:
     return f"{millijoules(entry['gross_j'])} ({entry['status']}, {entry['coverage']})"
 
 
+def measured_millijoules(entry: Mapping[str, Any]) -> str:
+    """The bare number, for a column whose sentence says what it covers; ABSENT for what was only modelled."""
+    if entry["status"] != "measured":
+        return ABSENT
+    return f"{1000 * entry['gross_j']:.{_decimals(1000 * entry['gross_j'])}f}"
+
+
 def joules_cell(entry: Mapping[str, Any]) -> str:
-    """Millijoules of a table's cell; what was modelled says so."""
+    """Millijoules of a table's cell with what they cover; what was modelled says so."""
     if "gross_j" not in entry:
         return ABSENT
-    return f"{1000 * entry['gross_j']:.3g}" + (" (modelled)" if entry["status"] == "modelled" else "")
+    modelled = "modelled, " if entry["status"] == "modelled" else ""
+    return f"{1000 * entry['gross_j']:.3g} ({modelled}{entry['coverage']})"
 
 
 def millijoules(value: float) -> str:
@@ -124,9 +139,21 @@ def energy_pairs(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     if measured:
         first = next(iter(measured.values()))
         how = "with" if first["status"] == "measured" else "as"
-        about.insert(0, f"{first['status']} {how} {first['source']}, covers {first['coverage']}{_idle(first)}")
+        meter = f"{first['status']} {how} {first['source']}, covers {first['coverage']}"
+        about.insert(0, f"{meter}{_sensor(first)}{_idle(first)}")
     lines = [(name, _joules(name, entry, document)) for name, entry in measured.items()]
     return [("energy", "; ".join(about)), *lines] if about else []
+
+
+def _sensor(entry: Mapping[str, Any]) -> str:
+    return f"; sensor: {entry['sensor_resolution']}" if "sensor_resolution" in entry else ""
+
+
+def meters_tried(document: Mapping[str, Any]) -> list[str]:
+    """One line for each meter that was asked before the one used, or in vain."""
+    entries = [variant["energy"] for variant in document["variants"].values()]
+    lines = [f"{one['meter']}: {one['why_not']}" for entry in entries for one in entry.get("tried", ())]
+    return list(dict.fromkeys(lines))
 
 
 def _idle(entry: Mapping[str, Any]) -> str:
@@ -136,7 +163,7 @@ def _idle(entry: Mapping[str, Any]) -> str:
 
 
 def _joules(name: str, entry: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    text = f"{millijoules(entry['gross_j'])} an example"
+    text = f"{millijoules(entry['gross_j'])} an example ({entry['coverage']})"
     if entry["status"] == "modelled":
         low, high = entry["gross_range_j"]
         return f"{text} ({millijoules(low)} to {millijoules(high)}), modelled, not measured"
@@ -156,6 +183,7 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     system, runtime, data = document["system"], document["runtime"], document["data"]
     board = system.get("board_model")
     cpu = system.get("cpu_model") or ", ".join(system.get("cpu_parts", [])) or "unknown processor"
+    cpu += f" / {_gpu(system)}" if _gpu(system) else ""
     confined = ", ".join(str(system[key]) for key in ("virtualization", "container") if system.get(key))
     skipped = f", {data['unreadable']} could not be read" if data.get("unreadable") else ""
     found = [
@@ -170,6 +198,7 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("data", f"{data['n']} {data['split']} samples{skipped}"),
         ("baseline", f"{document['baseline']}: {document['baseline_is']}"),
         ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}"),
+        *state.rows(document),
         *_checks(document),
     ]  # fmt: skip
     return found
@@ -204,6 +233,13 @@ def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("checks", "; ".join(found))] if found else []
 
 
+def _gpu(system: Mapping[str, Any]) -> str:
+    """The graphics card, which stands in a record only when the model ran there."""
+    gpu = system.get("gpu", {})
+    driver = f", driver {gpu['driver']}" if "driver" in gpu else ""
+    return f"{gpu['name']}{driver}" if "name" in gpu else ""
+
+
 def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Per variant, what does not fit into a table."""
     found = []
@@ -234,12 +270,19 @@ def budget_lines(document: Mapping[str, Any]) -> list[str]:
 
     lines = []
     for line in document.get("budget", []):
-        held = held_text(line["text"], line)
+        held = held_text(line["text"], line) + (_covered(line, document) if "value" in line else "")
         lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {held}")
     if lines:
         winner = document.get("winner")
         lines.append(f"winner: {winner}" if winner else "no variant keeps the whole budget")
     return lines
+
+
+def _covered(line: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """What the joules of a limit on energy are those of."""
+    if parse_budget(line["text"])[0].quantity != "energy":
+        return ""
+    return f" ({document['variants'][line['variant']]['energy']['coverage']})"
 
 
 def claim_line(claim: Mapping[str, Any]) -> str:

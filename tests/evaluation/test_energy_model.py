@@ -61,7 +61,7 @@ def test_an_evaluation_labels_it_everywhere(spec):
     assert "modelled, not measured: 4 to 6 W (given with --energy-model)" in flag["evidence"]
     text = " ".join(print_as("text", result).split())
     assert "modelled as 4 to 6 W" in text and text.count("modelled, not measured") >= 3
-    assert "(modelled" in print_as("markdown", result) and "(modelled)" in print_as("html", result)
+    assert "(modelled" in print_as("markdown", result) and "(modelled, as the watts given)" in print_as("html", result)
 
 
 def test_without_the_option_nothing_is_modelled(spec):

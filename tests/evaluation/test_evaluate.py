@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from edgeft import checkout
 from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
 from edgeft.evaluation import run
 from edgeft.evaluation.conditions import Snapshot
@@ -73,6 +74,24 @@ def test_raw_samples_give_the_figures_again(evaluate):
     blocks = [block["order"] for block in variant["latency"]["blocks"]]
     others = [block["order"] for block in result.document["variants"]["original"]["latency"]["blocks"]]
     assert sorted(blocks + others) == list(range(8))
+
+
+def test_a_result_names_itself_its_models_and_the_sample_of_every_query(evaluate):
+    result = evaluate()
+    document, samples = result.document, result.samples()
+    assert re.fullmatch("[0-9a-f]{32}", document["run_id"]) and document.get("git_commit") == checkout.commit()
+    assert document["checks"]["start"] and "gpu" not in document["system"]
+    # 3 * 64 * 3 weights and a bias of 3
+    original = document["variants"]["original"]
+    assert (original["params"], original["dtypes"]) == (579, {"float32": 579})
+    # w_q and w_zero; b_q and b_zero; two zero points; four scales
+    assert document["variants"]["int8"]["dtypes"] == {"float32": 4, "int32": 4, "int8": 577, "uint8": 2}
+    for name in ("original", "int8"):
+        assert len(samples[f"{name}/query_position"]) == len(samples[f"{name}/query_ns"])
+    # both variants begin the k-th of their blocks with the same sample
+    starts = {name: np.unique(samples[f"{name}/query_block"], return_index=True)[1] for name in ("original", "int8")}
+    first = [samples[f"{name}/query_position"][at].tolist() for name, at in starts.items()]
+    assert first[0] == first[1] and len(first[0]) == 4
 
 
 def test_cold_start_and_steady_runs_are_apart(evaluate):

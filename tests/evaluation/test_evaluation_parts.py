@@ -2,9 +2,11 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -384,6 +386,7 @@ def test_values_are_spelled_in_the_unit_of_the_limit(text, value, shown):
 _TURNS = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from edgeft.evaluation import passes, probe, shelf
 from edgeft.evaluation.session import Settings
 paths = {name: Path(sys.argv[1]) for name in "abc"}
@@ -424,6 +427,32 @@ def test_a_process_that_hangs_ends_with_an_error(bundle_path, monkeypatch):
     monkeypatch.setattr(probe, "_TIMEOUT_S", 0.001)
     with pytest.raises(MachineError, match="did not end within"):
         probe.probe(bundle_path / "int8.onnx", Settings(), "logits", [{"pixel_values": np.zeros((1, 3, 8, 8))}])
+
+
+STATUS = "Name:\tpython\nVmPeak:\t  90000 kB\nVmHWM:\t   51200 kB\nVmRSS:\t   40960 kB\n"
+
+
+def test_memory_is_what_the_kernel_says_of_this_process(tmp_path):
+    (tmp_path / "status").write_text(STATUS)
+    assert probe.memory_bytes("VmHWM", tmp_path / "status") == 51200 * 1024
+    assert probe.memory_bytes("VmRSS", tmp_path / "status") == 40960 * 1024
+
+
+@pytest.mark.parametrize(("platform", "peak"), [("darwin", 51200), ("freebsd14", 51200 * 1024)])
+def test_without_proc_the_peak_is_getrusages_and_the_present_is_not_known(monkeypatch, tmp_path, platform, peak):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=51200))
+    assert probe.memory_bytes("VmHWM", tmp_path / "absent") == peak
+    assert probe.memory_bytes("VmRSS", tmp_path / "absent") is None
+
+
+def test_a_limit_on_memory_that_cannot_be_measured_is_refused_beforehand(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert (peak := probe.memory_bytes("VmHWM", tmp_path / "absent")) is None
+    with pytest.raises(MachineError, match="memory<=100MB.*leave memory out"):
+        limits.refuse_unmeasured_memory(parse_budget("size<=10MB,memory<=100MB"), peak)
+    limits.refuse_unmeasured_memory(parse_budget("size<=10MB"), peak)
+    limits.refuse_unmeasured_memory(parse_budget("memory<=100MB"), 1)
 
 
 def test_a_provider_that_does_not_start_is_no_measurement_of_the_cpu(bundle_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The whole command in the oldest onnxruntime that profiles name, and the same answers as here.
 
-EDGEFT_OLD_PYTHON names an interpreter that has it: python3.10 -m venv old; old/bin/pip install "onnxruntime==1.18.*"
-"numpy<2" click tqdm tomli Pillow. It need not have edgeft, which is taken from this checkout.
+EDGEFT_OLD_PYTHON names an interpreter that has it; `make test-oldest` makes one. It need not have edgeft, which is
+taken from this checkout.
 """
 
 import os

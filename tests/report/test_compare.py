@@ -72,20 +72,47 @@ def test_a_result_that_is_not_valid_gives_no_ratio(tmp_path):
 def with_energy(gross_j: float, coverage: str) -> dict:
     content = document()
     for one in content["variants"].values():
-        one["energy"] = {"status": "measured", "source": "rapl", "coverage": coverage, "gross_j": gross_j}
+        one["energy"] = {
+            "status": "measured", "source": "rapl", "path": "intel-rapl:0", "coverage": coverage, "gross_j": gross_j,
+            "blocks": [{"gross_j": 100 * gross_j * share, "n": 100} for share in (1.0, 1.1, 1.0, 1.1)],
+        }  # fmt: skip
     return content
 
 
 def test_energies_of_other_coverage_are_never_divided(tmp_path):
     a, b, c = with_energy(0.08, "CPU package"), with_energy(0.04, "CPU package"), with_energy(0.1, "wall")
-    assert energy_ratio(a, b, "int8") == 0.5
+    assert energy_ratio(a, b, "int8").point == pytest.approx(0.5)
     assert energy_ratio(a, c, "int8") == "measured, wall instead of measured, CPU package"
     assert energy_ratio(a, document(), "int8") is None
     for name, content in (("a", a), ("b", b), ("c", c)):
         write_result(tmp_path / name, content)
     table = compare([tmp_path / name for name in "abc"])
-    assert re.search(r"^b +int8 .*0\.50x$", table, re.MULTILINE)
+    # blocks as in the test of Welch's interval: 2.447 * sqrt(2 * ln(1.1)^2 / 3 / 4) = 0.0952 on the logarithm
+    assert re.search(r"^b +int8 .*40 \(CPU package\).*0\.50x \[0\.45, 0\.55\] of CPU package$", table, re.MULTILINE)
     assert re.search(r"^c +int8 .*wall instead of measured, CPU package$", table, re.MULTILINE)
+
+
+def test_external_meters_are_compared_when_they_are_one_or_their_coverage_is_named():
+    same, other, named = (with_energy(0.08, "external meter") for _ in range(3))
+    for document_, path in ((other, "tuesday.csv"), (same, "intel-rapl:0")):
+        for one in document_["variants"].values():
+            one["energy"]["path"] = path
+    assert energy_ratio(same, with_energy(0.04, "external meter"), "int8").point == pytest.approx(0.5)
+    refused = energy_ratio(same, other, "int8")
+    assert refused.startswith("what tuesday.csv and intel-rapl:0 are wired to is not known")
+    assert "FILE.csv@wall" in refused
+    for content in (named, other):
+        for one in content["variants"].values():
+            one["energy"]["coverage"] = "USB-C input"
+    assert energy_ratio(named, other, "int8").point == pytest.approx(1.0)
+
+
+def test_energy_of_a_single_block_has_a_ratio_and_no_interval():
+    a, b = with_energy(0.08, "wall"), with_energy(0.06, "wall")
+    for content in (a, b):
+        del content["variants"]["int8"]["energy"]["blocks"][1:]
+    found = energy_ratio(a, b, "int8")
+    assert found.point == pytest.approx(0.75) and found.low is None
 
 
 def answered(folder, predicted: list[int], content: dict | None = None) -> Result:

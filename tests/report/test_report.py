@@ -8,7 +8,7 @@ import pytest
 
 from edgeft.errors import FolderError, UsageError
 from edgeft.evaluation.result import Result
-from edgeft.report import FORMATS, print_as, words, write_reports
+from edgeft.report import FORMATS, plots, print_as, words, write_reports
 from tests.report.sample import document, write_result
 
 
@@ -50,6 +50,106 @@ def test_energy_that_was_not_measured_is_said_and_has_no_figure(result):
     text, markdown = print_as("text", result), print_as("markdown", result)
     assert "energy  not measured: no meter" in text
     assert "energy an example" not in markdown + print_as("html", result)
+
+
+def energy(gross_j: float, **more) -> dict:
+    return {
+        "status": "measured", "source": "ina3221", "path": "VDD_IN", "coverage": "module", "gross_j": gross_j,
+        "gross_ci95": [0.9 * gross_j, 1.1 * gross_j], "sensor_resolution": "INA3221, steps of 40 mW", "n": 3000,
+        "n_samples": 6000, "sample_hz": 20.0, "sampler_overhead": 0.012, "mean_w": 4.0,
+        "tried": [{"meter": "rapl", "why_not": "only Intel and AMD processors have RAPL"}],
+        "blocks": [{"order": 0, "t_start": 0.0, "s": 30.0, "n": 1500, "gross_j": 120.0}] * 2, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def measured(tmp_path):
+    content = document(budget=[
+        {"text": "energy<=30mJ", "passed": False, "value": 0.0536, "variant": "int8", "by_variant": {}}])  # fmt: skip
+    content["variants"]["original"]["energy"] = energy(0.0804)
+    content["variants"]["int8"]["energy"] = energy(0.0536, wraps=1)
+    content["comparisons"]["int8"]["energy"] = {"ratio": 0.667, "verdict": "less", "coverage": "module"}
+    return write_result(tmp_path / "measured", content)
+
+
+def test_measured_energy_has_a_column_and_memory_moves_down(measured):
+    table = print_as("text", measured).split("\n\n")[0]
+    assert table == "\n".join(
+        [
+            "variant   accuracy              p50 ms  p90 ms       speedup     mJ   size MB",
+            "-----------------------------------------------------------------------------",
+            "original  93.30 % baseline        20.1    21.1      baseline   80.4      18.6",
+            "                                                                     96.0 RAM",
+            "int8 !    93.00 % undecided       13.4    14.1         1.50x   53.6      4.70",
+            "          -0.30 [-1.21, +0.61]                  [1.48, 1.52]  0.67x  96.0 RAM",
+        ]
+    )
+
+
+@pytest.mark.parametrize("joules", [1.234e-5, 0.1, 12.34])
+def test_the_table_with_energy_is_not_wider_than_80_columns(tmp_path, joules):
+    content = document()
+    content["variants"]["int8-ptq"] = content["variants"].pop("int8")
+    worst = content["comparisons"]["int8-ptq"] = content["comparisons"].pop("int8")
+    worst["accuracy"] |= {"diff": -0.1234, "ci95": [-0.3921, 0.2045]}
+    worst["latency"] |= {"speedup": 25.96, "ci95": [18.603, 99.4]}
+    worst["energy"] = {"ratio": 0.0123}
+    content["validity"]["flags"][0] |= {"variant": "int8-ptq"}
+    for one in content["variants"].values():
+        one["energy"] = energy(joules)
+    lines = print_as("text", write_result(tmp_path / "wide", content)).splitlines()
+    assert max(map(len, lines)) <= 80 and lines[3].endswith("96.0 RAM")
+
+
+def test_energy_is_never_told_without_what_it_covers(measured):
+    text, markdown = print_as("text", measured), print_as("markdown", measured)
+    joined = " ".join(text.split())
+    assert "covers module; sensor: INA3221, steps of 40 mW" in joined
+    assert "80.4 mJ an example (module), 4 W" in joined
+    assert "energy<=30mJ int8 has 53.6 mJ (module)" in joined and "has 53.6 mJ (module)" in markdown
+
+
+def test_sensor_samples_wraps_and_meters_tried_are_in_the_reports(measured):
+    for shown in (print_as("markdown", measured), re.sub(r"<[^>]+>", "|", print_as("html", measured))):
+        cells = [cell.strip() for line in shown.splitlines() for cell in line.split("|")]
+        for cell in ("6000 at 20 Hz", "INA3221, steps of 40 mW", "3000 examples in 2 blocks, 60 s", "+1.2 %",
+                     "80.4 mJ [72.4, 88.4]", "ina3221: VDD_IN"):  # fmt: skip
+            assert cell in cells
+        assert shown.count("rapl: only Intel and AMD processors have RAPL") == 1
+    assert "| counter wraps | - | 1 |" in print_as("markdown", measured)
+
+
+def test_the_energy_chart_has_the_intervals(measured):
+    svg, caption = plots.energy(measured.document)
+    # x runs from 0 at 14 to 1.02 * 88.44 mJ at 446: the interval of 72.36 to 88.44 lies between 360.52 and 437.53
+    assert '<polyline class="axis whisker" fill="none" points="360.52,37 437.53,37"/>' in svg
+    assert "module" in caption and "95 % interval" in caption
+
+
+def test_the_machines_state_is_told_where_it_is_known(tmp_path):
+    content = document(checks={"start": {"load_1min": 0.25, "available_bytes": 3 * 2**30}})
+    content["system"] |= {
+        "governor": "ondemand", "max_mhz": [2400, 2400], "power_source": "ac", "cores": {"logical": 4},
+        "allowed_cpus": 2, "cgroup_cpu_quota": 1.5, "cgroup_memory_bytes": 2**31, "throttled": "0x50000",
+        "swap": {"total_bytes": 2**30, "used_bytes": 2**29},
+    }  # fmt: skip
+    content["runtime"] |= {"affinity": [2, 3], "session_config": {"session.x64quantprecision": 1}}
+    block = content["variants"]["int8"]["latency"]["blocks"][0]
+    block |= {"before": {"mhz": 2400.0, "temperature_c": 48.0}, "after": {"mhz": 1500.0, "temperature_c": 61.4}}
+    told = dict(words.conditions(content))
+    assert told["clocks"] == "governor ondemand; 1500 to 2400 MHz; highest 2400 MHz"
+    assert told["temperature"] == "48 to 61 C" and told["power"] == "mains; mode 15W; throttled=0x50000"
+    assert told["processors"] == "2 of 4 may be used; kept to 2, 3; container limit 1.5 CPUs"
+    assert told["memory"] == "3 GiB free at the start; container limit 2 GiB; swap 0.5 of 1 GiB used"
+    assert told["load"] == "0.25 at the start (1-minute average)"
+    assert told["session"] == "session.x64quantprecision = 1"
+    assert "48 to 61 C" in print_as("html", write_result(tmp_path / "told", content))
+
+
+def test_what_the_machine_did_not_say_has_no_row():
+    assert not {"clocks", "temperature", "processors", "memory", "load", "session"} & set(
+        dict(words.conditions(document()))
+    )
 
 
 def test_absent_figures_are_a_dash_and_never_zero(tmp_path):

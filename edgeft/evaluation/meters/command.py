@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass, field
 
+from edgeft.evaluation.meters.kinds import EXTERNAL
 from edgeft.evaluation.meters.world import ReadError, Unavailable, World
 
 
@@ -15,7 +17,7 @@ class Command:
     world: World = field(default_factory=World)
     argument: str = ""
     name: str = "command"
-    coverage: str = "external meter"
+    coverage: str = EXTERNAL
     resolution: str = "as the command gives it"
     hz: float = 2.0  # a process is started for each sample
     min_window_s: float = 50.0
@@ -41,6 +43,9 @@ class Command:
             raise ReadError(f"{self.argument}: {error}") from error
         text = self.world.run(words)
         try:
-            return float(text)
+            found = float(text)
         except ValueError as error:
             raise ReadError(f"{words[0]} printed {text.strip()[:60]!r}, not one number") from error
+        if not math.isfinite(found):
+            raise ReadError(f"{words[0]} printed {text.strip()[:60]!r}, which is no measured number")
+        return found

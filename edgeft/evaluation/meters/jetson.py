@@ -19,8 +19,12 @@ TOTALS: tuple[tuple[str, ...], ...] = (
     ("POM_5V_IN",),  # Nano
     ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin
     ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),  # AGX Xavier
+    ("VIN",),  # Thor
 )
+_COVERS = {"VIN": "module and carrier board"}  # every other total leaves the carrier out
 _NOT_A_RAIL = ("NC", "sum of shunt voltages")
+# Sources: data sheets of INA3221 and INA238.
+_STEPS = {"INA3221": "INA3221, 13 bit (40 mW at 5 V over 5 mOhm)", "INA238": "INA238, 16 bit"}
 _SHUNT_STEP_V = 40e-6  # INA3221 data sheet
 
 
@@ -31,6 +35,7 @@ class Rail:
     name: str
     files: tuple[Path, ...]
     shunt_uohm: int | None = None
+    chip: str = "INA3221"
 
     def watts(self, world: World) -> float:
         values = [world.number(place) for place in self.files]
@@ -48,7 +53,6 @@ class Ina3221:
     world: World = field(default_factory=World)
     argument: str = ""
     name: str = "ina3221"
-    coverage: str = "module"
     hz: float = 20.0  # a register takes about 0.5 ms to read, a sample six of them
     min_window_s: float = 10.0
     trim_s: float = 0.1
@@ -56,6 +60,10 @@ class Ina3221:
     def __post_init__(self) -> None:
         self._rails = find_rails(self.world)
         self._total = total_of(self._rails)
+
+    @property
+    def coverage(self) -> str:
+        return _COVERS.get(self.source, "module")
 
     @property
     def source(self) -> str:
@@ -68,7 +76,9 @@ class Ina3221:
         except ReadError:
             steps = []
         known = [f"{1000 * step:.0f} mW" for step in steps if step]
-        return f"INA3221, steps of {', '.join(known)}" if known else "INA3221, 13 bit (40 mW at 5 V over 5 mOhm)"
+        if known:
+            return f"INA3221, steps of {', '.join(known)}"
+        return _STEPS[self._total[0].chip if self._total else "INA3221"]
 
     def available(self) -> str | None:
         if not self._rails:
@@ -94,7 +104,9 @@ def total_of(rails: dict[str, Rail]) -> list[Rail]:
 def find_rails(world: World) -> dict[str, Rail]:
     """Rails by name, from hwmon (JetPack 5 and later) and iio (JetPack 4)."""
     found: dict[str, Rail] = {}
-    for rail in (*_hwmon(world), *_iio(world)):
+    ina3221 = [*_hwmon(world), *_iio(world)]
+    # By itself an INA238 is some other board's, and what it measures is not known.
+    for rail in (*ina3221, *(_ina238(world) if ina3221 else ())):
         if rail.name not in _NOT_A_RAIL:
             found.setdefault(rail.name, rail)
     return found
@@ -107,6 +119,15 @@ def _hwmon(world: World) -> list[Rail]:
         files = (label.with_name(f"in{number}_input"), label.with_name(f"curr{number}_input"))
         if name and number in ("1", "2", "3"):  # 4 to 6 are shunt voltages, 7 their sum
             rails.append(Rail(name, files, world.tree.number(label.with_name(f"shunt{number}_resistor"))))
+    return rails
+
+
+def _ina238(world: World) -> list[Rail]:
+    """Thor's input. The kernel's driver has no labels of channels; the device tree may name the chip."""
+    rails = []
+    for place in world.tree.glob("sys/bus/i2c/drivers/ina238/*/hwmon/hwmon*"):
+        name = world.tree.text(place / "label") or world.tree.text(place / "in1_label") or "VIN"
+        rails.append(Rail(name, (place / "in1_input", place / "curr1_input"), chip="INA238"))
     return rails
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+# Coverage of a meter that is wired to something only the user knows, until the user names it.
+EXTERNAL = "external meter"
+
 
 class Meter(Protocol):
     """What all kinds say of themselves. A meter is made with (World, what follows its name and a colon).

@@ -8,21 +8,27 @@ from typing import Any
 
 from edgeft.evaluation.meters.world import ReadError, Unavailable, World
 
-_LIBRARY = "libnvidia-ml.so.1"
+LIBRARY = "libnvidia-ml.so.1"
 # nvml.h, nvmlReturn_t
 _ERRORS = {3: "not supported by this card", 4: "no permission", 9: "no driver", 15: "the card has fallen off the bus"}
+_TOO_SMALL = 7  # the answer has more entries than there was room for, and says how many
+_TEXT_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE, the longest of the texts
+_CLOCK_SM, _TEMPERATURE_GPU = 1, 0
 
 
 class Nvml:
-    """The few calls needed. Raises ReadError with the reason for every code but 0."""
+    """The few calls needed. Raises ReadError with the reason for every code but the `fine` ones."""
 
     def __init__(self, library: Any) -> None:
         self._library = library
         self._call("nvmlInit_v2")
 
-    def _call(self, function: str, *arguments: Any) -> None:
-        code = int(getattr(self._library, function)(*arguments))
-        if code != 0:
+    def _call(self, function: str, *arguments: Any, fine: tuple[int, ...] = (0,)) -> None:
+        try:
+            code = int(getattr(self._library, function)(*arguments))
+        except AttributeError as error:  # an older driver
+            raise ReadError(f"{function}: this driver does not have it") from error
+        if code not in fine:
             raise ReadError(f"{function}: {_ERRORS.get(code, f'error {code}')}")
 
     def count(self) -> int:
@@ -41,9 +47,48 @@ class Nvml:
         return value.value
 
     def power_mw(self, card: ctypes.c_void_p) -> int:
-        value = ctypes.c_uint()
-        self._call("nvmlDeviceGetPowerUsage", card, ctypes.byref(value))
+        return self._number("nvmlDeviceGetPowerUsage", card)
+
+    def power_limit_mw(self, card: ctypes.c_void_p) -> int:
+        return self._number("nvmlDeviceGetEnforcedPowerLimit", card)
+
+    def mhz(self, card: ctypes.c_void_p) -> int:
+        """Clock of the multiprocessors now."""
+        return self._number("nvmlDeviceGetClockInfo", card, ctypes.c_uint(_CLOCK_SM))
+
+    def max_mhz(self, card: ctypes.c_void_p) -> int:
+        return self._number("nvmlDeviceGetMaxClockInfo", card, ctypes.c_uint(_CLOCK_SM))
+
+    def temperature_c(self, card: ctypes.c_void_p) -> int:
+        return self._number("nvmlDeviceGetTemperature", card, ctypes.c_uint(_TEMPERATURE_GPU))
+
+    def throttle_bits(self, card: ctypes.c_void_p) -> int:
+        """Why clocks are not higher: bits nvmlClocksThrottleReason… of nvml.h."""
+        value = ctypes.c_ulonglong()
+        self._call("nvmlDeviceGetCurrentClocksThrottleReasons", card, ctypes.byref(value))
         return value.value
+
+    def processes(self, card: ctypes.c_void_p) -> int:
+        """How many processes compute on it, this one included once it does."""
+        found = ctypes.c_uint(0)
+        self._call("nvmlDeviceGetComputeRunningProcesses_v3", card, ctypes.byref(found), None, fine=(0, _TOO_SMALL))
+        return found.value
+
+    def card_name(self, card: ctypes.c_void_p) -> str:
+        return self._text("nvmlDeviceGetName", card)
+
+    def driver(self) -> str:
+        return self._text("nvmlSystemGetDriverVersion")
+
+    def _number(self, function: str, card: ctypes.c_void_p, *arguments: Any) -> int:
+        value = ctypes.c_uint()
+        self._call(function, card, *arguments, ctypes.byref(value))
+        return value.value
+
+    def _text(self, function: str, *arguments: Any) -> str:
+        text = ctypes.create_string_buffer(_TEXT_BYTES)
+        self._call(function, *arguments, text, ctypes.c_uint(_TEXT_BYTES))
+        return text.value.decode("ascii", errors="replace")
 
 
 @dataclass
@@ -83,7 +128,7 @@ class _Card:
 
     def _open(self) -> tuple[Nvml, ctypes.c_void_p]:
         if self._nvml is None:
-            self._nvml = Nvml(self.world.load(_LIBRARY))
+            self._nvml = Nvml(self.world.load(LIBRARY))
             self._handle = self._nvml.card(int(self.argument or 0))
         return self._nvml, self._handle
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgeft.evaluation.meters.kinds import EXTERNAL
 from edgeft.evaluation.meters.world import ReadError, Unavailable, World
 
 _COLUMNS = (("t_unix_s", "watt"), ("t", "volt", "amp"))
@@ -22,7 +23,7 @@ class PowerLog:
     world: World = field(default_factory=World)
     argument: str = ""
     name: str = "log"
-    coverage: str = "external meter"  # what it is wired to, only the user knows
+    coverage: str = EXTERNAL
     resolution: str = "as the external meter gives it"
     min_window_s: float = 10.0
 

@@ -59,7 +59,10 @@ class Rapl:
     resolution: str = "counter of about 61 uJ a step; partly modelled by the processor, a few per cent"
 
     def __post_init__(self) -> None:
-        self._zones = _counted(self.world)
+        self._zones = self._find()
+
+    def _find(self) -> list[Zone]:
+        return _counted(_zones(self.world), self.world)
 
     @property
     def coverage(self) -> str:
@@ -96,13 +99,37 @@ class Rapl:
         return sum(zone.total_uj for zone in self._zones) / 1e6
 
 
-def _counted(world: World) -> list[Zone]:
-    """Every package once, and memory where it can be read."""
+@dataclass
+class RaplPsys(Rapl):
+    """The platform's counter, which holds the package's: a meter of its own, on request, and never added to that."""
+
+    name: str = "rapl-psys"
+    resolution: str = "counter of about 61 uJ a step; what it holds is up to the board's maker"
+
+    def _find(self) -> list[Zone]:
+        return [zone for zone in _zones(self.world) if zone.name == "psys"][:1]
+
+    @property
+    def coverage(self) -> str:
+        return "platform (psys)"
+
+    def available(self) -> str | None:
+        if not self._zones and _counted(_zones(self.world), self.world):
+            return Unavailable("this board has no psys counter", "--meter rapl")
+        return super().available()
+
+
+def _zones(world: World) -> list[Zone]:
+    """Every counter that works."""
     places: dict[str, Path] = {}
     for pattern in ("intel-rapl:*", "intel-rapl:*/intel-rapl:*"):
         for place in world.tree.glob(f"{_POWERCAP}/{pattern}"):
             places.setdefault(place.name, place)
-    zones = [zone for place in places.values() if (zone := _zone(world, place)) is not None]
+    return [zone for place in places.values() if (zone := _zone(world, place)) is not None]
+
+
+def _counted(zones: list[Zone], world: World) -> list[Zone]:
+    """Every package once, and memory where it can be read."""
     packages = {zone.name: zone for zone in reversed(zones) if zone.name.startswith("package-")}
     memory = [zone for zone in zones if zone.name == "dram" and _value(world, zone) is not None]
     by_name = sorted(packages.values(), key=lambda zone: zone.name)
@@ -112,7 +139,7 @@ def _counted(world: World) -> list[Zone]:
 def _zone(world: World, place: Path) -> Zone | None:
     name = world.tree.text(place / "name") or ""
     span = world.tree.number(place / "max_energy_range_uj")
-    if not span or (name != "dram" and not name.startswith("package-")):
+    if not span or not name:
         return None  # a range of 0 marks a counter that does not work
     return Zone(name, place, span)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -98,6 +99,14 @@ class Sampler:
         return found
 
 
+def _measured(meter: Power) -> float:
+    """Raises ReadError for "not a number" and infinity, too: one of them would spoil the joules of a whole window."""
+    watts = meter.watts()
+    if not math.isfinite(watts):
+        raise ReadError(f"{meter.name} gave {watts} W")
+    return watts
+
+
 def sample(
     meter: Power, write: Callable[[str], None], wait: Callable[[float], bool],
     clock: Callable[[], int] = time.perf_counter_ns,
@@ -108,7 +117,7 @@ def sample(
     while True:
         begin = clock()
         try:
-            watts = meter.watts()
+            watts = _measured(meter)
         except ReadError as error:
             failures += 1
             write("! " + " ".join(str(error).split()) + "\n")

@@ -100,7 +100,7 @@ def test_an_evaluation_with_a_meter(spec, ten_watts):
     assert compared["coverage"] == "CPU package" and compared["ci95"][0] <= compared["ratio"] <= compared["ci95"][1]
     assert any("CPU-package energy" in claim["text"] for claim in result.document["claims"])
     text, markdown, html = (print_as(name, result) for name in ("text", "markdown", "html"))
-    assert "energy    measured with ten-watts, covers CPU package; idle" in " ".join(text.split("\n"))
+    assert "energy    measured with ten-watts, covers CPU package; sensor: 1 mJ; idle" in " ".join(text.split("\n"))
     assert "mJ an example" in text and max(map(len, text.splitlines())) <= 80
     assert "energy an example" in markdown and "(measured, CPU package)" in markdown and "covers CPU package" in html
     assert result.document["budget"][0]["passed"] and result.document["winner"] in ("original", "int8")

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from edgeft.errors import UsageError
+from edgeft.evaluation import energy
 from edgeft.evaluation.meters.command import Command
 from edgeft.evaluation.meters.plugs import Shelly, Tasmota
 from edgeft.evaluation.meters.powerlog import PowerLog
@@ -51,12 +53,32 @@ def test_a_command_prints_watts():
     assert meter.available() is None and meter.watts() == 3.25
 
 
-@pytest.mark.parametrize("line", ["print('3.1 W')", "pass", "raise SystemExit(4)"])
+@pytest.mark.parametrize("line", ["print('3.1 W')", "print('nan')", "print('inf')", "pass", "raise SystemExit(4)"])
 def test_a_command_that_prints_no_number_is_unavailable(line):
     meter = Command(World(), f"'{sys.executable}' -c \"{line}\"")
     assert meter.available() is not None
     with pytest.raises(ReadError):
         meter.watts()
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "argument", "coverage"),
+    [
+        ("power.csv", "log", "power.csv", "external meter"),
+        ("logs/power.csv@USB-C input", "log", "logs/power.csv", "USB-C input"),
+        ("log@wall:power.csv", "log", "power.csv", "wall"),
+        ("command@wall:ssh pi@meter.local watts", "command", "ssh pi@meter.local watts", "wall"),
+        ("command:ssh pi@meter.local cat x.csv", "command", "ssh pi@meter.local cat x.csv", "external meter"),
+    ],
+)
+def test_the_user_may_name_what_an_external_meter_covers(asked, name, argument, coverage):
+    meter = energy.make(asked, world("/nowhere"))
+    assert (meter.name, meter.source, meter.coverage) == (name, argument, coverage)
+
+
+def test_the_coverage_of_other_meters_is_not_for_the_user_to_say():
+    with pytest.raises(UsageError, match="shelly covers wall and nothing else"):
+        energy.make("shelly@USB-C input:plug", world("/nowhere"))
 
 
 def test_a_command_that_is_not_there():

@@ -64,6 +64,26 @@ def test_agx_xavier_has_no_input_rail_and_adds_six(tmp_path):
     assert Ina3221(world(write(tmp_path, files))).watts() == pytest.approx(6.0)
 
 
+THOR = {
+    **channel(1, "VDD_GPU", 12000, -33),  # an offset of -392 mW was seen there
+    **channel(2, "VDD_CPU_SOC_MSS", 12000, 500),
+    **channel(3, "VIN_SYS_5V0", 5000, 800),
+    "sys/bus/i2c/drivers/ina238/2-0044/hwmon/hwmon5/in1_input": 20000,
+    "sys/bus/i2c/drivers/ina238/2-0044/hwmon/hwmon5/curr1_input": 1500,
+}
+
+
+def test_thor_has_an_input_monitor_that_covers_the_carrier_too(tmp_path):
+    meter = Ina3221(world(write(tmp_path, THOR)))
+    assert meter.available() is None and meter.source == "VIN" and meter.coverage == "module and carrier board"
+    assert meter.watts() == pytest.approx(30.0) and meter.resolution == "INA238, 16 bit"
+
+
+def test_an_ina238_by_itself_is_some_other_boards(tmp_path):
+    files = {name: value for name, value in THOR.items() if "ina238" in name}
+    assert Ina3221(world(write(tmp_path, files))).available() == "no INA3221 power monitor (those of Jetson modules)"
+
+
 def test_the_older_layout_is_found(tmp_path):
     # M09: JetPack 4, milliwatts
     rails = {"POM_5V_IN": 1750, "POM_5V_GPU": 0, "POM_5V_CPU": 366}

@@ -14,17 +14,29 @@ class Library:
 
     def __init__(self, cards: int = 1, energy_mj: int = 0, power_mw: int = 0, **codes: int) -> None:
         self.cards, self.energy_mj, self.power_mw, self.codes = cards, energy_mj, power_mw, codes
+        self.mhz, self.throttle_bits, self.processes = 1980, 0, 0
 
     def __getattr__(self, name):
         values = {
             "nvmlDeviceGetCount_v2": self.cards,
             "nvmlDeviceGetTotalEnergyConsumption": self.energy_mj,
             "nvmlDeviceGetPowerUsage": self.power_mw,
+            "nvmlDeviceGetEnforcedPowerLimit": 700_000,
+            "nvmlDeviceGetClockInfo": self.mhz,
+            "nvmlDeviceGetMaxClockInfo": 1980,
+            "nvmlDeviceGetTemperature": 41,
+            "nvmlDeviceGetCurrentClocksThrottleReasons": self.throttle_bits,
         }
+        texts = {"nvmlDeviceGetName": b"NVIDIA H200", "nvmlSystemGetDriverVersion": b"570.86.15"}
 
         def call(*arguments):
             if name in values:
                 arguments[-1]._obj.value = values[name]
+            if name in texts:
+                arguments[-2].value = texts[name]
+            if name == "nvmlDeviceGetComputeRunningProcesses_v3":
+                arguments[1]._obj.value = self.processes
+                return 7 if self.processes else 0
             return self.codes.get(name, 0)
 
         return call

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgeft.evaluation.meters.rapl import Rapl
+from edgeft.evaluation.meters.rapl import Rapl, RaplPsys
 from edgeft.evaluation.meters.world import ReadError
 from tests.evaluation.meters.meter_fakes import world, write
 
@@ -69,6 +69,22 @@ def test_domains_that_contain_each_other_are_counted_once(tmp_path):
     for place, value in later.items():
         set_uj(root, place, value)
     assert meter.joules() - before == pytest.approx(3.78 + 0.5)
+
+
+def test_the_platform_counter_is_a_meter_of_its_own(tmp_path):
+    root = write(tmp_path, {**zone("intel-rapl:0", "package-0", 1_000_000), **zone("intel-rapl:1", "psys", 5_000_000)})
+    meter = RaplPsys(world(root))
+    assert meter.available() is None and meter.coverage == "platform (psys)" and meter.source == "intel-rapl:1 (psys)"
+    before = meter.joules()
+    set_uj(root, "intel-rapl:0", 3_000_000)
+    set_uj(root, "intel-rapl:1", 9_500_000)
+    assert meter.joules() - before == pytest.approx(4.5)
+    assert "psys" not in Rapl(world(root)).source
+
+
+def test_a_board_without_a_platform_counter_says_which_there_is(tmp_path):
+    reason = RaplPsys(world(write(tmp_path, zone("intel-rapl:0", "package-0", 5)))).available()
+    assert reason == "this board has no psys counter; --meter rapl"
 
 
 def test_two_dies_with_one_counter_are_counted_once(tmp_path):

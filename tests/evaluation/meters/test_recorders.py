@@ -224,7 +224,7 @@ def test_the_sampling_process_ends_with_the_one_that_started_it(tmp_path):
 class Script:
     """Watts from a list; None fails. Each wait moves the clock."""
 
-    hz = 10.0
+    name, hz = "script", 10.0
 
     def __init__(self, values) -> None:
         self.values, self.now_ns, self.lines = list(values), 0, []
@@ -248,6 +248,11 @@ def test_a_read_that_fails_leaves_a_gap_and_no_figure():
     # zones that are switched off answer EAGAIN
     lines = Script([4.0, None, 5.0]).run()
     assert lines == ["0 4.0\n", "! Resource temporarily unavailable\n", "200000000 5.0\n"]
+
+
+def test_what_is_no_number_leaves_a_gap_too():
+    lines = Script([4.0, float("nan"), float("inf"), 5.0]).run()
+    assert lines == ["0 4.0\n", "! script gave nan W\n", "! script gave inf W\n", "300000000 5.0\n"]
 
 
 def test_a_sensor_that_is_gone_ends_the_sampling():
