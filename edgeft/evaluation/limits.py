@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_letters
 from typing import Any
 
+from edgeft import files
 from edgeft.budget import QUANTITIES, Limit, parse_budget
 from edgeft.errors import MachineError, UsageError
 from edgeft.evaluation.broken import broken
@@ -35,9 +37,18 @@ def refuse_unmeasured_memory(limits: Sequence[Limit], peak_bytes: int | None) ->
 
 
 def refuse_empty(limits: Sequence[Limit], junit: Path | None) -> None:
-    """Raises UsageError when a budget is to be written and there is none."""
-    if junit is not None and not limits:
+    """Raises UsageError when a budget is to be written and there is none, or no place for it: known before hours of
+    measuring rather than after."""
+    if junit is None:
+        return
+    if not limits:
         raise UsageError(f"--junit {junit} would hold no budget", "add --budget, as in --budget size<=10MB")
+    if Path(junit).is_dir():
+        raise UsageError(f"--junit {junit} is a folder", "give the name of a file")
+    with files.disk_errors(junit):
+        Path(junit).parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=Path(junit).parent):
+            pass
 
 
 _PLACES: dict[str, tuple[str, ...]] = {

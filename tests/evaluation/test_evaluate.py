@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,8 +11,8 @@ import onnx
 import pytest
 
 from edgeft import checkout
-from edgeft.errors import BudgetMissed, DataError, FolderError, MachineError, ModelError, UsageError
-from edgeft.evaluation import run
+from edgeft.errors import BudgetMissed, DataError, EdgeftError, FolderError, MachineError, ModelError, UsageError
+from edgeft.evaluation import passes, run
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.result import Result
 from edgeft.tasks import image_encoder
@@ -321,6 +322,13 @@ def test_a_budget_is_written_as_junit_whether_it_is_kept_or_missed(evaluate, tmp
         evaluate(budget="size<=1KB,latency_p50<=10s", junit=tmp_path / "missed.xml")
     kept, missed = (ElementTree.parse(tmp_path / name).find("testsuite") for name in ("ci/kept.xml", "missed.xml"))
     assert (kept.get("failures"), missed.get("failures"), missed.get("tests")) == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("place, said", [("/proc/x.xml", "/proc/x.xml"), ("", "is a folder")])
+def test_a_place_that_cannot_hold_junit_is_refused_before_measuring(evaluate, tmp_path, monkeypatch, place, said):
+    monkeypatch.setattr(passes, "latency", None)
+    with pytest.raises(EdgeftError, match=said):
+        evaluate(budget="size<=2KB", junit=Path(place) if place else tmp_path)
 
 
 def test_junit_without_a_budget_is_refused(evaluate, tmp_path):
