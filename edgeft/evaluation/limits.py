@@ -8,7 +8,6 @@ from pathlib import Path
 from string import ascii_letters
 from typing import Any
 
-from edgeft import files
 from edgeft.budget import QUANTITIES, Limit, parse_budget
 from edgeft.errors import MachineError, UsageError
 from edgeft.evaluation.broken import broken
@@ -45,10 +44,12 @@ def refuse_empty(limits: Sequence[Limit], junit: Path | None) -> None:
         raise UsageError(f"--junit {junit} would hold no budget", "add --budget, as in --budget size<=10MB")
     if Path(junit).is_dir():
         raise UsageError(f"--junit {junit} is a folder", "give the name of a file")
-    with files.disk_errors(junit):
+    try:
         Path(junit).parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=Path(junit).parent):
             pass
+    except OSError as error:
+        raise UsageError(f"--junit {junit} cannot be written: {error.strerror}", "give a file elsewhere") from error
 
 
 _PLACES: dict[str, tuple[str, ...]] = {
