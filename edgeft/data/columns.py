@@ -49,10 +49,10 @@ def _named(header: Sequence[str], name: str, where: str) -> int:
 
 
 def _missing(header: Sequence[str], role: str, where: str) -> DataError:
-    return DataError(
-        f"{where} has no column with a usual name for the {role}; its first line names {_list(header)}",
-        f"say which one with --{role}-column NAME; the first line must hold the column names",
-    )
+    what = f"{where} has no column with a usual name for the {role}; its first line names {_list(header)}"
+    if len(header) == 1 and any(separator in header[0] for separator in ",;\t"):
+        return DataError(what, "its columns are parted otherwise than its suffix says: .csv by comma, .tsv by tab")
+    return DataError(what, f"say which one with --{role}-column NAME; the first line must hold the column names")
 
 
 def _list(header: Sequence[str]) -> str:

@@ -50,7 +50,8 @@ def find_source(given: str, workspace: Path) -> Source:
         check_checkpoint(folder)
         return Source(given, "folder", str(folder))
     if folder.exists():
-        raise ModelError(f"{given} is a file, not a model folder", "give the folder that holds its config.json")
+        function = f", or {given}:FUNCTION for a function in it that returns a model" if given.endswith(".py") else ""
+        raise ModelError(f"{given} is a file, not a model folder", f"give the folder of its config.json{function}")
     if given.startswith((".", "/", "~")) or given.count("/") > 1:
         raise ModelError(f"there is no model folder {given}", "check the path; a Hub id looks like owner/name")
     if given.startswith("timm/"):

@@ -207,6 +207,11 @@ def test_semicolons(tmp_path: Path) -> None:
     assert pairs(write(tmp_path / "a.csv", b'text;label\n"hi; there, you";a\n')) == [("hi; there, you", "a")]
 
 
+def test_commas_in_a_table_of_tabs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="its columns are parted otherwise than its suffix says: .csv by comma"):
+        pairs(write(tmp_path / "a.tsv", b"text,label\nhi,a\n"))
+
+
 def test_text_beyond_the_field_limit_of_csv(tmp_path: Path) -> None:
     long = "x" * 200_000
     assert pairs(write(tmp_path / "a.csv", f"text,label\n{long},a\n".encode()))[0][0] == long

@@ -82,6 +82,12 @@ def test_a_factory_that_leaves_the_program_is_told_too(tmp_path: Path) -> None:
         find_source(f"{tmp_path / 'm.py'}:make", tmp_path / "w")
 
 
+def test_a_python_file_without_its_function(tmp_path: Path) -> None:
+    file = factory_file(tmp_path)
+    with pytest.raises(ModelError, match=rf"is a file, not a model folder; .*, or {file}:FUNCTION for a function in it"):
+        find_source(str(file), tmp_path / "w")
+
+
 def test_a_misspelt_factory(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'model'"):
         find_source(f"{factory_file(tmp_path)}:modle", tmp_path / "original")
