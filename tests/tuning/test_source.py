@@ -84,7 +84,7 @@ def test_a_factory_that_leaves_the_program_is_told_too(tmp_path: Path) -> None:
 
 def test_a_python_file_without_its_function(tmp_path: Path) -> None:
     file = factory_file(tmp_path)
-    with pytest.raises(ModelError, match=rf"is a file, not a model folder; .*, or {file}:FUNCTION for a function in it"):
+    with pytest.raises(ModelError, match=rf"is a file, .*, or {file}:FUNCTION for a function in it"):
         find_source(str(file), tmp_path / "w")
 
 
