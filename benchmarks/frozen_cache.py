@@ -15,12 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-import transformers
-
 from benchmarks.table import Row, arguments, show
-from benchmarks.tune_overhead import BATCH, make_job, plain
-from edgeft import console
+from benchmarks.tune_overhead import BATCH, in_turn, make_job, plain, quiet
 from edgeft.recipe import TuneSpec
 from edgeft.tuning.run import tune
 
@@ -44,10 +40,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    console.set_verbosity(-1)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.manual_seed(0)
+    quiet()
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
         make_job(job, options.rows, layers=12)
@@ -56,16 +49,11 @@ def main() -> None:
             "edgeft tune": lambda n: edgeft(job, job / f"edgeft{n}", job / f"cache{n}", options.epochs),
             "edgeft, again": lambda n: edgeft(job, job / f"again{n}", job / f"cache{n}", options.epochs),
         }
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in systems}
-        for number in range(options.rounds + 1):
-            for name, system in systems.items():
-                result = system(number)
-                if number:  # the first round warms up
-                    found[name].append(result)
+        found = in_turn(systems, options.rounds)
     seconds = {name: statistics.median(each[0] for each in results) for name, results in found.items()}
     accuracy = {name: statistics.median(each[1] for each in results) for name, results in found.items()}
     rows = [
-        Row(name, "BERT 12x128", "10 frozen epochs", seconds[name], "s", seconds[BASELINE] / seconds[name])
+        Row(name, "BERT 12x128", f"{options.epochs} epochs", seconds[name], "s", seconds[BASELINE] / seconds[name])
         for name in systems
     ]
     rows += [Row(name, "BERT 12x128", "accuracy", accuracy[name], "") for name in systems]

@@ -14,9 +14,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from edgeft import console
 from edgeft.recipe import TuneSpec
 from edgeft.tuning.run import tune
 
+Result = TypeVar("Result")
 BASELINE = "plain, by length"
 BATCH = 32
 WORDS = [f"word{number}" for number in range(400)]
@@ -114,29 +115,40 @@ def edgeft(job: Path, out: Path) -> float:
     return float(run.document["wall_s"]["float"])
 
 
+def quiet() -> None:
+    """No lines but the table's, and the same random model in every run."""
+    console.set_verbosity(-1)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.manual_seed(0)
+
+
+def in_turn(systems: Mapping[str, Callable[[int], Result]], rounds: int) -> dict[str, list[Result]]:
+    """What each system, called with the number of the round, gave in `rounds` rounds after one that warms up."""
+    found: dict[str, list[Result]] = {name: [] for name in systems}
+    for number in range(rounds + 1):
+        for name, system in systems.items():
+            result = system(number)
+            if number:
+                found[name].append(result)
+    return found
+
+
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=640, help="training texts")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    console.set_verbosity(-1)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    torch.manual_seed(0)
+    quiet()
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder)
         make_job(job, options.rows)
-        systems: dict[str, Callable[[Path], float]] = {
-            BASELINE: lambda out: plain(job, out, options.rows, by_length=True)[0],
-            "plain": lambda out: plain(job, out, options.rows, by_length=False)[0],
-            "edgeft tune": lambda out: edgeft(job, out),
+        systems: dict[str, Callable[[int], float]] = {
+            BASELINE: lambda n: plain(job, job / f"by length {n}", options.rows, by_length=True)[0],
+            "plain": lambda n: plain(job, job / f"plain {n}", options.rows, by_length=False)[0],
+            "edgeft tune": lambda n: edgeft(job, job / f"edgeft {n}"),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in systems}
-        for number in range(options.rounds + 1):
-            for name, system in systems.items():
-                took = system(job / f"{name} {number}")
-                if number:  # the first round warms up
-                    seconds[name].append(took)
+        seconds = in_turn(systems, options.rounds)
     base = statistics.median(seconds[BASELINE])
     rows = [
         Row(name, "BERT 4x128", "training", statistics.median(took), "s", statistics.median(took) / base)

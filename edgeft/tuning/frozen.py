@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeft import console, files
+from edgeft import __version__, console, files
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import text_lengths
 from edgeft.tasks.task import TensorSpec
@@ -116,7 +116,9 @@ class Backbone:
         state = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         body = {name: tensor.data for name, tensor in state.items() if id(tensor) not in inside}
         kind = f"{type(self.model).__module__}.{type(self.model).__qualname__}"
-        return json.dumps([kind, digest_of(hash_tensors(body)), collate.variation, dict(self.describe)], sort_keys=True)
+        # Another release may encode or vary the same images otherwise.
+        named = [__version__, kind, digest_of(hash_tensors(body)), collate.variation, dict(self.describe)]
+        return json.dumps(named, sort_keys=True)
 
 
 def _digest(example: Example) -> str:

@@ -66,7 +66,9 @@ def test_the_head_answers_on_features_what_the_model_answers(data: Any) -> None:
     np.testing.assert_allclose(logits, judge.logits(model, "test"), atol=1e-6)
 
 
-def test_what_was_computed_once_is_read_whatever_the_head_and_the_names(data: Any, tmp_path: Path) -> None:
+def test_what_was_computed_once_is_read_whatever_the_head_and_the_names(
+    data: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset, encoder, _ = data
     first, second = Net(), Net()
     rows = features(first, encoder, dataset.splits["train"])
@@ -84,6 +86,9 @@ def test_what_was_computed_once_is_read_whatever_the_head_and_the_names(data: An
         other.scale[0] = 5.0
     features(other, encoder, moved)
     assert other.calls == 24  # another backbone
+    monkeypatch.setattr(frozen, "__version__", "9")
+    features(first, encoder, dataset.splits["train"])
+    assert first.calls == 48  # another release
 
 
 def test_views_are_varied_and_the_same_in_every_run(data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
