@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeft.evaluation.latency import END_TO_END_RUNS, END_TO_END_SHARE
 from edgeft.evaluation.presets import Preset
-from edgeft.evaluation.schedule import SETTLE, WARM_CAP_S, WARM_RUNS, WARM_S, BlockRule, block_rule
+from edgeft.evaluation.schedule import SETTLE, WARM_RUNS, WARM_S, BlockRule, block_rule
 from edgeft.evaluation.timing import Pace
 
 
@@ -63,7 +63,7 @@ def _variant_s(preset: Preset, pace: Pace, query_s: float, encode_s: float) -> f
     if pace.batch == 1:
         block_s += _takes_s(whole, max(query_s + encode_s, pace.period_s))
     # Two of the medians of a second have to agree after the shortest warm-up: most models need one more.
-    return preset.blocks * block_s + _takes_s(BlockRule(WARM_RUNS, WARM_S + 1.0, WARM_CAP_S), query_s)
+    return preset.blocks * block_s + _takes_s(BlockRule(WARM_RUNS, WARM_S + 1.0, preset.warm_cap_s), query_s)
 
 
 def _takes_s(rule: BlockRule, query_s: float) -> float:

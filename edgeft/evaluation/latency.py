@@ -19,7 +19,6 @@ from edgeft.evaluation.samples import Arrays
 from edgeft.evaluation.schedule import (
     SETTLE,
     WARM_AGREE,
-    WARM_CAP_S,
     WARM_RUNS,
     WARM_S,
     WARM_STEP_S,
@@ -120,7 +119,7 @@ def measure(
     before = [block for one in series.values() for block in one.blocks]
     window = next_window(windows)
     for name in names:
-        _warm_up(shelf, name, window, series[name], pace, tools)
+        _warm_up(shelf, name, window, series[name], pace, preset.warm_cap_s, tools)
     place = _Place(
         order=len(before), start_s=max((block.start_s + block.busy_s for block in before), default=0.0),
         sitting=max((block.sitting + 1 for block in before), default=0),
@@ -172,7 +171,9 @@ def _padded(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return np.pad(value, pad) if any(after for _, after in pad) else value
 
 
-def _warm_up(shelf: Shelf, name: str, window: Window, series: Series, pace: Pace, tools: Tools) -> None:
+def _warm_up(
+    shelf: Shelf, name: str, window: Window, series: Series, pace: Pace, cap_s: float, tools: Tools
+) -> None:
     """Run until two successive 1 s medians differ by less than WARM_AGREE; the count is recorded, the times are not."""
     model = shelf.get(name)
     series.fixed_batch = model.fixed_batch
@@ -181,13 +182,13 @@ def _warm_up(shelf: Shelf, name: str, window: Window, series: Series, pace: Pace
     medians: list[float] = []
     series.warm_runs, start = 0, tools.clock()
     while True:
-        times = model.time(feeds, BlockRule(1, WARM_STEP_S, WARM_CAP_S), Pace(), tools, series.warm_runs)
+        times = model.time(feeds, BlockRule(1, WARM_STEP_S, cap_s), Pace(), tools, series.warm_runs)
         medians.append(float(np.median(times)))
         series.warm_runs += len(times)
         series.warm_s = (tools.clock() - start) / 1e9
         series.warm_stable = len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) < WARM_AGREE
         warm = series.warm_runs >= WARM_RUNS and series.warm_s >= WARM_S
-        if (warm and series.warm_stable) or series.warm_s >= WARM_CAP_S:
+        if (warm and series.warm_stable) or series.warm_s >= cap_s:
             return
 
 

@@ -44,7 +44,7 @@ def block_rule(preset: Preset) -> BlockRule:
     )
 
 
-# Warm-up of a variant: at least this long, then until two successive medians of WARM_STEP_S agree, at most the cap.
-WARM_RUNS, WARM_S, WARM_STEP_S, WARM_AGREE, WARM_CAP_S = 10, 2.0, 1.0, 0.02, 30.0
+# Warm-up of a variant: at least this long, then until two successive medians of WARM_STEP_S agree, or the preset's cap.
+WARM_RUNS, WARM_S, WARM_STEP_S, WARM_AGREE = 10, 2.0, 1.0, 0.02
 # Discarded at the start of every block: caches, branch predictors and clocks settle.
 SETTLE = BlockRule(min_runs=3, min_s=0.2, cap_s=30.0)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.exporting.sessions import Batch
+from edgeft.quant.feed import tensors_of
 from edgeft.runfolder import Run
 from edgeft.tasks.task import Encoder
 
@@ -31,7 +32,7 @@ class Trial:
     labels: NDArray[np.int64]
 
     def tensors(self) -> list[dict[str, Tensor]]:
-        return [{name: torch.from_numpy(content) for name, content in batch.items()} for batch in self.batches]
+        return [tensors_of(batch) for batch in self.batches]
 
     def example(self, rows: int = 2) -> dict[str, Tensor]:
         """Two rows of the longest batch: what a graph with a free batch is captured with. One for a fixed batch."""

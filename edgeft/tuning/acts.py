@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from torch import nn
 
@@ -20,7 +21,7 @@ from edgeft.quant import engine, store
 from edgeft.quant.calibration import calibrate_on
 from edgeft.quant.choice import CHECKED, Wish, automatic
 from edgeft.quant.engine import QuantModel
-from edgeft.quant.feed import draw
+from edgeft.quant.feed import batch_for, draw
 from edgeft.quant.held import held, score_of
 from edgeft.quant.raising import refuse_raise
 from edgeft.recipe import TuneSpec
@@ -142,7 +143,7 @@ def prepare(
         splits = files.sha256_file(job.folder / SPLITS)
         done = job.state.finish("prepared", {"preprocessing": preprocessing, "splits_sha256": splits})
     encoder = job.task.encoder(done["preprocessing"], job.folder)
-    judge = Judge(job.task, encoder, job.dataset.splits, job.dataset.labels, batch_size=64)
+    judge = Judge(job.task, encoder, job.dataset.splits, job.dataset.labels, batch_for(encoder.inputs, job.device))
     return judge, encoder
 
 
@@ -196,7 +197,7 @@ def float_phase(
         return model
     train, validation = (job.dataset.splits[split] for split in ("train", "validation"))
     with job.timed("float"):
-        model.to(job.device)
+        model.to(job.device, memory_format=torch.channels_last)
         probed = _start_head(job, model, fresh, judge, loss)
         if probed and not collate.varies and learns_only(model, fresh):
             console.say("nothing but the head learns and images are not varied: the probe is what training would find")

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import tensors_of
-from edgeft.tasks.task import Encoder
+from edgeft.tasks.task import Encoder, TensorSpec
 
 # Batches that are sorted by length together: enough for little padding, few enough for a fresh mix every epoch.
 _POOL_BATCHES = 50
@@ -78,6 +78,11 @@ class Collate:
 
     def __init__(self, encoder: Encoder, seed: int, augment: Augment | None = None) -> None:
         self._encoder, self._seed, self._augment = encoder, seed, augment
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What a batch holds beside its labels."""
+        return self._encoder.inputs
 
     @property
     def varies(self) -> bool:

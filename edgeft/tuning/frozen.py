@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from edgeft import __version__, console, files
 from edgeft.data.dataset import Example
-from edgeft.quant.feed import text_lengths
+from edgeft.quant.feed import batch_for, text_lengths
 from edgeft.tasks.task import TensorSpec
 from edgeft.tuning.architecture import head_names
 from edgeft.tuning.batches import Collate, Key
@@ -31,7 +31,6 @@ from edgeft.tuning.store import FeatureStore
 # Varied views of a training image that are kept: each costs a pass over the images.
 VIEWS = 4
 _NAME = "features"
-_BATCH = 64
 Rows = NDArray[np.float32]
 
 
@@ -83,8 +82,9 @@ class Backbone:
         lengths = text_lengths(examples)
         if lengths is not None:
             missing.sort(key=lambda pair: lengths[pair[1]])
-        for start in range(0, len(missing), _BATCH):
-            part = missing[start : start + _BATCH]
+        wide = batch_for(collate.inputs, next(self.model.parameters()).device)
+        for start in range(0, len(missing), wide):
+            part = missing[start : start + wide]
             # The variation of a view is drawn from the content, so that it is the same in every run of a seed.
             rows = self._compute(collate, [((v, int(contents[i][:12], 16)), examples[i]) for v, i in part])
             kept.update({f"{contents[i]}-{v}": row for (v, i), row in zip(part, rows, strict=True)})
