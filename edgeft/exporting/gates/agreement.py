@@ -35,12 +35,22 @@ def _finite(*logits: Logits) -> bool:
     return all(bool(np.isfinite(each).all()) for each in logits)
 
 
-def _figures(one: Logits, other: Logits) -> tuple[float, float, str]:
+def enough(same: NDArray[np.bool_], least: float) -> bool:
+    """Is the share of samples with the same answer at least `least`, or is there but one that has another?
+
+    One of fewer samples than 1 / (1 - least) is a larger share than allowed and no evidence: where the true share is
+    the allowed one, half of all such trials have one.
+    """
+    others = int((~same).sum())
+    return others <= 1 or others <= (1 - least) * len(same)
+
+
+def _figures(one: Logits, other: Logits) -> tuple[float, NDArray[np.bool_], str]:
     same = same_answer(one, other)
-    angle, share = cosine(one, other), float(same.mean())
+    angle = cosine(one, other)
     largest = float(np.abs(one.astype(np.float64) - other).max())
     text = f"same answer on {int(same.sum())} of {len(same)}, cosine {angle:.6f}, largest difference {largest:.4g}"
-    return angle, share, text
+    return angle, same, text
 
 
 # Two correct computations may differ this many times as much as the model differs from itself with reordered sums:
@@ -57,9 +67,9 @@ class AgainstTorch:
                   torch model is as far from itself once its sums are added in another order (see reordered.py): not
                   more than four times as far. Leaving out the rounding of biases, the smallest fault there is, was ten
                   times as far on MiniLM.
-    least_same    share of held-out samples with the same answer. Where the torch model's two best logits lie so close
-                  that reordered sums may swap them (four times the root mean square of what they change), both answers
-                  are its own.
+    least_same    share of held-out samples with the same answer; one may always have another. Where the
+                  torch model's two best logits lie so close that reordered sums may swap them (four times the root mean
+                  square of what they change), both answers are its own.
     """
 
     least_cosine: float = 0.9999
@@ -86,8 +96,8 @@ class FusedAgainstTorch:
 def _near_torch(artifact: Artifact, torch: Logits, file: Logits, least_cosine: float, least_same: float) -> Outcome:
     if not _finite(torch, file):
         return Outcome(False, "an output is not finite")
-    angle, share, text = _figures(torch, file)
-    same, near = same_answer(torch, file), angle > least_cosine
+    angle, same, text = _figures(torch, file)
+    near = angle > least_cosine
     if artifact.reordered is not None:
         itself = cosine(artifact.expected, artifact.reordered)
         text += f"; torch against itself with reordered sums {itself:.6f}"
@@ -95,8 +105,8 @@ def _near_torch(artifact: Artifact, torch: Logits, file: Logits, least_cosine: f
         ties = ~same & tied(torch, file, _TIMES_ITSELF * spread(artifact.expected, artifact.reordered))
         if ties.any():
             text += f"; {int(ties.sum())} of the other answers are ties in torch"
-            same, share = same | ties, float((same | ties).mean())
-    return Outcome(near and share >= least_same, text, tuple(np.array(artifact.ids)[~same]))
+            same = same | ties
+    return Outcome(near and enough(same, least_same), text, tuple(np.array(artifact.ids)[~same]))
 
 
 def spread(one: Logits, other: Logits) -> float:
@@ -122,11 +132,11 @@ class OffAgainstOn:
     def run(self, artifact: Artifact) -> Outcome:
         if not _finite(artifact.plain, artifact.optimized):
             return Outcome(False, "an output is not finite")
-        angle, share, text = _figures(artifact.plain, artifact.optimized)
+        angle, same, text = _figures(artifact.plain, artifact.optimized)
         steps = histogram(artifact.plain, artifact.optimized, output_step(artifact))
         text = f"{text}; steps of the output grid: {', '.join(f'{name} {part:.2%}' for name, part in steps.items())}"
-        places = tuple(np.array(artifact.ids)[~same_answer(artifact.plain, artifact.optimized)])
-        return Outcome(angle > self.least_cosine and share >= self.least_same, text, places)
+        places = tuple(np.array(artifact.ids)[~same])
+        return Outcome(angle > self.least_cosine and enough(same, self.least_same), text, places)
 
 
 def output_step(artifact: Artifact) -> float:
