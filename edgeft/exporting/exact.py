@@ -17,7 +17,10 @@ from edgeft.exporting import graph
 _SHIFT = 128
 # Of each integer kernel that a file itself holds: where its weight and its zero point stand, and the zero point of its
 # data, which has the data's type. Ranges taken at run time are always uint8.
-_PLACES = {graph.LINEAR_KERNEL: ((1, 5), 4), "MatMulInteger": ((1, 3), None)}
+_PLACES: dict[str, tuple[tuple[int, int], int | None]] = {
+    "MatMulInteger": ((1, 3), None),
+    **{kind: ((at.weight, at.weight_zero), at.data_zero) for kind, at in graph.KERNELS.items()},
+}
 
 
 def exact(path: Path) -> bytes | None:

@@ -19,6 +19,23 @@ PRODUCTS = ("Conv", "Gemm", "MatMul")
 # data, weight, scale of the data, scales of the weight, zero points of both, bias.
 MICROSOFT = "com.microsoft"
 LINEAR_KERNEL = "MatMulIntegerToFloat"
+ATTENTION_KERNEL = "MultiHeadAttention"
+PACKED_ATTENTION = "QAttention"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where an integer kernel that a file itself holds has its inputs, beside the data, which come first."""
+
+    weight: int
+    data_scale: int
+    weight_scale: int
+    data_zero: int
+    weight_zero: int
+    bias: int
+
+
+KERNELS = {LINEAR_KERNEL: Places(1, 2, 3, 4, 5, 6), PACKED_ATTENTION: Places(1, 3, 4, 6, 7, 2)}
 _NEVER_CONSTANT = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 INTEGERS = (
     ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT16, ir.DataType.UINT16, ir.DataType.INT32,

@@ -106,13 +106,14 @@ def _parity(artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> dict[s
 
 def _grids(artifact: Artifact) -> dict[str, tuple[str, str, str]]:
     pairs = {str(node.name): _types(node) for node in graph.nodes(artifact.model, *graph.PRODUCTS)}
-    kernels = {str(node.name): _kernel_types(node) for node in graph.nodes(artifact.model, graph.LINEAR_KERNEL)}
+    kernels = {str(node.name): _kernel_types(node) for node in graph.nodes(artifact.model, *graph.KERNELS)}
     integers = {str(node.name): _integer_types(node) for node in graph.nodes(artifact.model, "MatMulInteger")}
     return pairs | kernels | integers
 
 
 def _kernel_types(node: ir.Node) -> tuple[str, str, str]:
-    data, weight, scales = (graph.array(node.inputs[index]) for index in (4, 1, 3))
+    at = graph.KERNELS[node.op_type]
+    data, weight, scales = (graph.array(node.inputs[index]) for index in (at.data_zero, at.weight, at.weight_scale))
     assert data is not None and weight is not None and scales is not None
     return str(data.dtype), f"{weight.dtype}{' per channel' if scales.size > 1 else ''}", "float32 on int32 grid"
 

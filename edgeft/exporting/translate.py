@@ -7,8 +7,11 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from onnx.defs import OpSchema
 from onnxscript import opset18, opset19, opset21
+from onnxscript.values import Op, Opset
 
+import edgeft.quant.attention
 import edgeft.quant.ops  # noqa: F401  (registers torch.ops.edgeft.fq)
 
 # Codes of edgeft.quant.ops.DTYPE_CODES -> ONNX types.
@@ -45,9 +48,34 @@ def _fake_quantize_dynamic(x: Any) -> Any:
     return opset19.DequantizeLinear(codes, scale, zero)
 
 
+def _schema() -> OpSchema:
+    """onnxruntime's MultiHeadAttention as far as it is used here; the package onnx knows only ONNX's own operators."""
+    float_, mask = "tensor(float)", "tensor(int32)"
+    optional = OpSchema.FormalParameterOption.Optional
+    names = (("query", float_), ("key", float_), ("value", float_), ("bias", float_), ("key_padding_mask", mask),
+             ("attention_bias", float_))  # fmt: skip
+    inputs = [OpSchema.FormalParameter(name, kind, param_option=optional) for name, kind in names]
+    return OpSchema(
+        "MultiHeadAttention", "com.microsoft", 1, inputs=inputs, outputs=[OpSchema.FormalParameter("output", float_)],
+        attributes=[
+            OpSchema.Attribute("num_heads", OpSchema.AttrType.INT), OpSchema.Attribute("scale", OpSchema.AttrType.FLOAT)
+        ],
+    )  # fmt: skip
+
+
+_multi_head = Op(Opset("com.microsoft", 1), "MultiHeadAttention", _schema())
+
+
+def _attention(query: Any, key: Any, value: Any, bias: Any, mask: Any, heads: int, scale: float) -> Any:
+    """As edgeft.quant.attention.attention."""
+    given = None if mask is None else opset18.Cast(mask, to=int(ir.DataType.INT32))
+    return _multi_head(query, key, value, None, given, bias, num_heads=heads, scale=scale)
+
+
 def table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """What torch.onnx.export takes as custom_translation_table."""
     return {
+        torch.ops.edgeft.attention.default: _attention,
         torch.ops.edgeft.fq.default: _fake_quantize,
         torch.ops.edgeft.fq_blocks.default: _fake_quantize_blocks,
         torch.ops.edgeft.fq_dynamic.default: _fake_quantize_dynamic,

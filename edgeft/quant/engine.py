@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgeft.errors import ModelError
+from edgeft.quant.attention import WHY_FLOAT, fuse_attention
 from edgeft.quant.bake import bake_constants
 from edgeft.quant.capture import capture, prepare
 from edgeft.quant.data import DataQuantizer
@@ -155,9 +156,10 @@ def build(model: nn.Module, inputs: Sequence[TensorSpec], example: Mapping[str, 
     built = float_graph(model, inputs, example)
     built.scheme = scheme
     rewrite(built.graph, scheme.rewrites)
+    attention = fuse_attention(built.graph) if scheme.float_answers else []
     inserter = Inserter(built.graph, scheme)
     inserter.run()
-    built.float_nodes += inserter.kept_float
+    built.float_nodes += inserter.kept_float + [(name, WHY_FLOAT) for name in attention]
     built.completed = inserter.completed
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     return built.to(device)

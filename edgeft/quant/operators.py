@@ -13,6 +13,8 @@ from torch.fx import Node
 from edgeft.scheme import Grid
 
 WEIGHTED = frozenset({"conv1d", "conv1d.padding", "conv2d", "conv2d.padding", "linear"})
+# One operator of ours for an attention layer (edgeft.quant.attention).
+ATTENTION = "edgeft.attention.default"
 CONVOLUTION = WEIGHTED - {"linear"}
 MATMUL = frozenset({"matmul", "bmm"})
 BINARY = frozenset({"add.Tensor", "mul.Tensor"})
@@ -21,7 +23,7 @@ OWN = frozenset(
     {
         "softmax.int", "sigmoid", "tanh", "gelu", "silu", "hardswish", "hardsigmoid", "leaky_relu", "layer_norm",
         "group_norm", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "mean.dim", "cat",
-        "embedding", "scaled_dot_product_attention",
+        "embedding", "scaled_dot_product_attention", ATTENTION,
     }
 )  # fmt: skip
 # Operators of which onnxruntime has an integer kernel only when what they write is quantized (quantization.md 4.2),
@@ -37,7 +39,8 @@ VIEW = frozenset(
 LIST = frozenset({"unbind.int", "chunk", "split.Tensor", "split_with_sizes"})
 # Operators of token models whose kernels answer in float, or compute in float anyway.
 FLOAT_ANSWERS = frozenset(
-    {"linear", "matmul", "bmm", "add.Tensor", "mul.Tensor", "layer_norm", "gelu", "softmax.int", "tanh", "embedding"}
+    {"linear", "matmul", "bmm", "add.Tensor", "mul.Tensor", "layer_norm", "gelu", "softmax.int", "tanh", "embedding",
+     ATTENTION}
 )
 # Looked through and left bare: they vanish on export.
 THROUGH = frozenset({"contiguous", "clone", "alias", "detach", "dropout"})

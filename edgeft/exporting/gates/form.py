@@ -38,12 +38,16 @@ class Biases:
 
     def run(self, artifact: Artifact) -> Outcome:
         biased = [node for node in graph.nodes(artifact.model, *graph.PRODUCTS) if open_bias(node) is not None]
-        kernels = [node for node in graph.nodes(artifact.model, graph.LINEAR_KERNEL) if len(node.inputs) > 6]
+        kernels = [node for node in graph.nodes(artifact.model, *graph.KERNELS) if _adds_bias(node)]
         wrong = tuple(graph.title(node) for node in biased if not is_on_grid(node))
         wrong += tuple(graph.title(node) for node in kernels if not is_float_on_grid(node))
         n = len(biased) + len(kernels)
         evidence = f"{n - len(wrong)} of {n} biases are multiples of s_x * s_w that fit int32"
         return Outcome(not wrong, f"{evidence}, {len(biased)} of them stored as such", wrong)
+
+
+def _adds_bias(node: ir.Node) -> bool:
+    return len(node.inputs) > graph.KERNELS[node.op_type].bias
 
 
 @dataclass(frozen=True)

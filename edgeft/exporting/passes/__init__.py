@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgeft.exporting.passes.attention import AttentionKernels
 from edgeft.exporting.passes.biases import QuantizeBiases
 from edgeft.exporting.passes.blocks import StoreBlocks
 from edgeft.exporting.passes.dtype import StoreActivationsAs
@@ -59,6 +60,6 @@ def integer_pipeline(scheme: Scheme, opset: int, ir_version: int) -> tuple[Pass,
         ScalarGrids(),
         Unshare(),
         *((StoreActivationsAs(dtype),) if dtype in ("u8", "s8") and not scheme.activation.symmetric else ()),
-        *((LinearKernels(),) if scheme.float_answers else ()),
+        *((LinearKernels(), AttentionKernels()) if scheme.float_answers else ()),
         Tidy(opset, ir_version),
     )

@@ -75,8 +75,9 @@ def is_on_grid(node: ir.Node) -> bool:
 
 
 def is_float_on_grid(node: ir.Node) -> bool:
-    """True when the float bias of a LINEAR_KERNEL is a multiple of s_x * s_w that fits int32, within float32's eps."""
-    of_data, of_weight, bias = (graph.array(node.inputs[index]) for index in (2, 3, 6))
+    """True when the float bias of one of KERNELS is a multiple of s_x * s_w that fits int32, within float32's eps."""
+    at = graph.KERNELS[node.op_type]
+    of_data, of_weight, bias = (graph.array(node.inputs[index]) for index in (at.data_scale, at.weight_scale, at.bias))
     assert of_data is not None and of_weight is not None and bias is not None
     step = of_data.astype(np.float32) * of_weight.astype(np.float32)
     codes = bias.astype(np.float64) / step.astype(np.float64)
