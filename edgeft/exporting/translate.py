@@ -52,8 +52,7 @@ def _schema() -> OpSchema:
     """onnxruntime's MultiHeadAttention as far as it is used here; the package onnx knows only ONNX's own operators."""
     float_, mask = "tensor(float)", "tensor(int32)"
     optional = OpSchema.FormalParameterOption.Optional
-    names = (("query", float_), ("key", float_), ("value", float_), ("bias", float_), ("key_padding_mask", mask),
-             ("attention_bias", float_))  # fmt: skip
+    names = (("query", float_), ("key", float_), ("value", float_), ("bias", float_), ("key_padding_mask", mask))
     inputs = [OpSchema.FormalParameter(name, kind, param_option=optional) for name, kind in names]
     return OpSchema(
         "MultiHeadAttention", "com.microsoft", 1, inputs=inputs, outputs=[OpSchema.FormalParameter("output", float_)],
@@ -66,10 +65,10 @@ def _schema() -> OpSchema:
 _multi_head = Op(Opset("com.microsoft", 1), "MultiHeadAttention", _schema())
 
 
-def _attention(query: Any, key: Any, value: Any, bias: Any, mask: Any, heads: int, scale: float) -> Any:
+def _attention(query: Any, key: Any, value: Any, mask: Any, heads: int, scale: float) -> Any:
     """As edgeft.quant.attention.attention."""
     given = None if mask is None else opset18.Cast(mask, to=int(ir.DataType.INT32))
-    return _multi_head(query, key, value, None, given, bias, num_heads=heads, scale=scale)
+    return _multi_head(query, key, value, None, given, num_heads=heads, scale=scale)
 
 
 def table() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -2,9 +2,9 @@
 
 At the lengths devices see (tens of tokens) the time of a transformer on a CPU goes to the number of its operators, not
 to its sums: attention in integers is a dozen conversions and moves a layer around two products that cost nothing.
-onnxruntime's MultiHeadAttention (com.microsoft) takes what the linear layers answer, splits the heads itself and adds
-the mask before the softmax, all in float. So it is trained: nothing between the linear layers lies on a grid
-(docs/decisions/011).
+onnxruntime's MultiHeadAttention (com.microsoft) takes what the linear layers answer, splits the heads itself and hides
+padding, all in float; its QAttention takes in the integer linear layers too. So it is trained: nothing between the
+linear layers lies on a grid (docs/decisions/011).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from edgeft.quant.masks import padding_mask
-from edgeft.quant.nodes import call_before, cleaned, is_float, rank
+from edgeft.quant.nodes import add_parameter, call_before, cleaned, is_float, rank
 from edgeft.quant.operators import ATTENTION, CAST, MATMUL, RESCALE, THROUGH, name_of
 
 aten = torch.ops.aten
 _PLAIN = THROUGH | CAST
-WHY_FLOAT = "one kernel for all of an attention layer, in float: integer products would be slower"
+WHY_FLOAT = "scores and weighted sums of attention, in float inside one kernel: a dozen integer ones take longer"
 
 
 # What onnxruntime adds to the score of a masked key: in float32 nothing is left of it after the softmax.
@@ -33,32 +33,24 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, mask: Tensor | None, heads: int, scale: float
-) -> Tensor:
-    if mask is not None:
-        bias = (mask == 0).to(query.dtype)[:, None, None] * MASKED
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, scale: float) -> Tensor:
+    bias = None if mask is None else (mask == 0).to(query.dtype)[:, None, None] * MASKED
     q, k, v = (_heads(each, heads) for each in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale).transpose(1, 2).flatten(2)
 
 
 @torch.library.custom_op("edgeft::attention", mutates_args=())
-def attention(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, mask: Tensor | None, heads: int, scale: float
-) -> Tensor:
-    """softmax(query key^T * scale + bias) value, head by head: float [n, length, features].
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, scale: float) -> Tensor:
+    """softmax(query key^T * scale) value, head by head: float [n, length, features].
 
     query, key, value  float [n, length, features], the heads' features side by side
-    bias               float, to be added to scores [n, heads, length, length], 1 or as many in the first two axes
-    mask               int64 [n, length], 0 for keys that are padding; instead of a bias
+    mask               int64 [n, length], 0 for keys that are padding; None when there is no padding
     """
-    return _attend(query, key, value, bias, mask, heads, scale).contiguous()
+    return _attend(query, key, value, mask, heads, scale).contiguous()
 
 
 @attention.register_fake
-def _(
-    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, mask: Tensor | None, heads: int, scale: float
-) -> Tensor:
+def _(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, heads: int, scale: float) -> Tensor:
     return query.new_empty((*query.shape[:2], value.shape[2]))
 
 
@@ -71,9 +63,9 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     """Computes the answer again instead of keeping the scores of every layer."""
     with torch.enable_grad():
         again = [None if t is None else t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
-        query, key, value, bias, mask = again
+        query, key, value, mask = again
         assert query is not None and key is not None and value is not None
-        answer = _attend(query, key, value, bias, mask, ctx.heads, ctx.scale)
+        answer = _attend(query, key, value, mask, ctx.heads, ctx.scale)
         wanted = [t for t, needed in zip(again, ctx.needs_input_grad, strict=False) if t is not None and needed]
         found = iter(torch.autograd.grad(answer, wanted, gradient) if wanted else ())
     given = zip(again, ctx.needs_input_grad, strict=False)
@@ -85,17 +77,18 @@ attention.register_autograd(_backward, setup_context=_keep)
 
 @dataclass(frozen=True)
 class _Scores:
-    """first second^T * scale + sum of biases: what a softmax is taken of."""
+    """first second^T * scale + bias: what a softmax is taken of."""
 
     product: fx.Node
     scale: float = 1.0
-    biases: tuple[fx.Node, ...] = ()
+    bias: fx.Node | None = None
 
 
 def fuse_attention(graph: fx.GraphModule) -> list[str]:
     """Write every attention layer of the plain form as one operator; returns the names of these.
 
-    Anything else stays as it is: scores that depend on content in another way too (DeBERTa), heads beside windows.
+    Anything else stays as it is: scores to which more is added than a padding mask (positions of MPNet and Swin), or
+    that depend on content in another way too (DeBERTa).
     """
     for node in list(graph.graph.nodes):
         if name_of(node) == "softmax.int" and node.args[1] in (-1, rank(node) - 1):
@@ -119,13 +112,12 @@ def _fuse(graph: fx.GraphModule, softmax: fx.Node) -> None:
     heads = split[0].meta["val"].shape[1]
     if not all(_fits(each, heads) for each in split):
         return
-    mask = padding_mask(graph, scores.biases[0]) if len(scores.biases) == 1 else None
-    bias = None
-    for each in scores.biases if mask is None else ():
-        bias = each if bias is None else call_before(graph, answer, aten.add.Tensor, bias, each)
+    mask = None if scores.bias is None else padding_mask(graph, scores.bias)
+    if scores.bias is not None and mask is None:
+        return
     whole = [each.write(graph, answer) for each in (query, key, value)]
     factor = scores.scale * query.factor * key.factor
-    new = call_before(graph, answer, torch.ops.edgeft.attention.default, *whole, bias, mask, int(heads), factor)
+    new = call_before(graph, answer, torch.ops.edgeft.attention.default, *whole, mask, int(heads), factor)
     new._rename("attention")  # what the exporter calls it too
     answer.replace_all_uses_with(new)
     for assertion in [user for user in softmax.users if _asserts(user)]:
@@ -173,14 +165,14 @@ def _scores(node: Any) -> _Scores | None:
     factor = _factor(node)
     if factor is not None:
         found = _scores(node.args[0])
-        return None if found is None or found.biases else replace(found, scale=found.scale * factor)
+        return None if found is None or found.bias is not None else replace(found, scale=found.scale * factor)
     if name_of(node) != "add.Tensor":
         return None
     for one, other in (node.args[:2], node.args[1::-1]):
         found = _scores(one)
         if found is not None:
-            added = isinstance(other, fx.Node) and rank(other) == 4
-            return replace(found, biases=(*found.biases, other)) if added else None  # type: ignore[arg-type]
+            added = isinstance(other, fx.Node) and found.bias is None
+            return replace(found, bias=other) if added else None  # type: ignore[arg-type]
     return None
 
 
@@ -195,6 +187,11 @@ class _Split:
     factor: float
 
     def write(self, graph: fx.GraphModule, place: fx.Node) -> fx.Node:
+        """The features of `whole`; a linear layer that makes them without a bias gets one of zeros, as kernels want."""
+        whole = self.whole
+        if name_of(whole) == "linear" and (len(whole.args) < 3 or whole.args[2] is None):
+            zeros = torch.zeros(whole.meta["val"].shape[2])
+            whole.args = (*whole.args[:2], add_parameter(graph, f"{whole.name}_zero_bias", zeros, False, whole))
         if self.whole.meta["val"].shape[2] == self.features:
             return self.whole
         return call_before(graph, place, aten.slice.Tensor, self.whole, 2, self.first, self.first + self.features)
