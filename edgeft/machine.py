@@ -15,6 +15,8 @@ from edgeft.cpu import Cpu, read_cpu
 from edgeft.packages import version_of
 from edgeft.sysfiles import Tree
 
+# What a Raspberry Pi's tool prints for one word, as in "get_throttled"; None where it is missing or may not ask.
+Ask = Callable[[str], "str | None"]
 _PACKAGES = ("numpy", "onnxruntime", "tokenizers", "PIL", "click", "tqdm")
 
 
@@ -28,11 +30,14 @@ class Threads(Protocol):
     def big_cores_only(self) -> bool: ...
 
 
-def describe_machine(root: Path = Path("/")) -> dict[str, Any]:
-    """The machine as a dict with the keys of "system" in a result (edgeft-result/1); unknown keys are absent."""
+def describe_machine(root: Path = Path("/"), ask: Ask | None = None) -> dict[str, Any]:
+    """The machine as a dict with the keys of "system" in a result (edgeft-result/1); unknown keys are absent.
+
+    ask   what answers for a Raspberry Pi's vcgencmd; None = the tool itself, on this machine only
+    """
     tree, cpu = Tree(root), read_cpu(root)
     found = {
-        **_board(tree),
+        **_board(tree, ask),
         **_processor(tree, cpu),
         **_clocks(tree),
         **_memory(tree),
@@ -40,7 +45,7 @@ def describe_machine(root: Path = Path("/")) -> dict[str, Any]:
         **_confinement(tree, cpu),
         **_power(tree),
         "temperatures_c": temperatures_c(root),
-        "throttled": pi_throttled(root),
+        "throttled": pi_throttled(root, ask),
         "versions": versions(),
     }
     return {key: value for key, value in found.items() if value not in (None, {}, [], "")}
@@ -77,15 +82,28 @@ def operating_system(root: Path = Path("/")) -> str | None:
     return "linux" if tree.path("proc").is_dir() else None
 
 
-def _board(tree: Tree) -> dict[str, Any]:
+def _board(tree: Tree, ask: Ask | None) -> dict[str, Any]:
     compatible = soc_names(tree.root)
     bios = tree.text("sys/class/dmi/id/bios_version")
     l4t = re.search(r"R(\d+) .*REVISION: ([\d.]+)", tree.text("etc/nv_tegra_release") or "")
     return {
         "board_model": board_model(tree.root),
         "soc": compatible[-1] if compatible else None,
-        "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else _pi_bootloader(tree) or bios,
+        "firmware": f"L4T {l4t[1]}.{l4t[2]}" if l4t else _pi_firmware(tree, ask) or bios,
     }
+
+
+def _pi_firmware(tree: Tree, ask: Ask | None) -> str | None:
+    """Both parts: the bootloader in flash memory, and VideoCore's, which sets clocks and is all that older boards have.
+
+    `vcgencmd version` prints the day of its build, a copyright line and "version HASH (release)"; newer firmware writes
+    the day as 2024/09/23, older as Sep 23 2024.
+    """
+    said = _pi_says(tree, ask, "version") or ""
+    built = re.match(r"\s*(\w{3} +\d+ \d{4}|\d{4}/\d\d/\d\d)", said)
+    known = re.search(r"^version ([0-9a-f]{8})", said, re.MULTILINE)
+    videocore = f"VideoCore {known[1]}" + (f" of {' '.join(built[1].split())}" if built else "") if known else None
+    return ", ".join(filter(None, [_pi_bootloader(tree), videocore])) or None
 
 
 def _pi_bootloader(tree: Tree) -> str | None:
@@ -261,7 +279,7 @@ def temperatures_c(root: Path = Path("/")) -> dict[str, float]:
     return found
 
 
-def pi_throttled(root: Path = Path("/"), ask: Callable[[], str | None] | None = None) -> str | None:
+def pi_throttled(root: Path = Path("/"), ask: Ask | None = None) -> str | None:
     """Raspberry Pi's get_throttled bits as "0x50005": bit 0 under-voltage, 1 clock capped, 2 throttled, 3 soft
     temperature limit; bits 16 to 19 the same since boot.
 
@@ -274,17 +292,20 @@ def pi_throttled(root: Path = Path("/"), ask: Callable[[], str | None] | None = 
             found = tree.text(place)
             if found and re.fullmatch(r"(0x)?[0-9a-fA-F]+", found):
                 return f"0x{int(found, 16):x}"
-    ask = ask or (_vcgencmd if root == Path("/") else None)
-    if ask is None or "Raspberry Pi" not in (board_model(root) or ""):
-        return None
-    answer = re.search(r"throttled=0x([0-9a-fA-F]+)", ask() or "")
+    answer = re.search(r"throttled=0x([0-9a-fA-F]+)", _pi_says(tree, ask, "get_throttled") or "")
     return f"0x{int(answer[1], 16):x}" if answer else None
 
 
-def _vcgencmd() -> str | None:
+def _pi_says(tree: Tree, ask: Ask | None, word: str) -> str | None:
+    """A recorded tree is not the machine that the tool would ask."""
+    ask = ask or (_vcgencmd if tree.root == Path("/") else None)
+    return ask(word) if ask is not None and "Raspberry Pi" in (board_model(tree.root) or "") else None
+
+
+def _vcgencmd(word: str) -> str | None:
     """None where the tool is missing or may not ask."""
     try:
-        done = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5)
+        done = subprocess.run(["vcgencmd", word], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout

@@ -1,5 +1,6 @@
-"""The commit that runs, from git's files alone."""
+"""The commit that runs, from git's files alone, and whether the code was edited since."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -49,3 +50,32 @@ def test_it_is_what_git_says() -> None:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("git does not work here")
     assert checkout.commit() == said.stdout.strip()
+
+
+def git(root: Path, *words: str) -> None:
+    name = ("-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(root), *name, *words], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_an_edited_checkout_says_so_and_an_edited_test_does_not_count(tmp_path: Path) -> None:
+    write(tmp_path, {"edgeft/run.py": "a = 1", "tests/test_run.py": "b = 1", "profiles/board.toml": "c = 1"})
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "one")
+    assert checkout.record(tmp_path) == {"git_commit": checkout.commit(tmp_path), "git_dirty": False}
+    write(tmp_path, {"tests/test_run.py": "b = 2"})
+    assert checkout.dirty(tmp_path) is False
+    write(tmp_path, {"profiles/new.toml": "d = 1"})  # a new file changes what runs, too
+    assert checkout.dirty(tmp_path) is True
+    (tmp_path / "profiles/new.toml").unlink()
+    write(tmp_path, {"edgeft/run.py": "a = 2"})
+    assert checkout.record(tmp_path)["git_dirty"] is True
+
+
+def test_what_git_cannot_say_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert checkout.record(tmp_path) == {}  # an installed package
+    write(tmp_path, {".git/HEAD": HASH})
+    assert checkout.record(tmp_path) == {"git_commit": HASH}  # not a repository that git reads
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert checkout.dirty(tmp_path) is None

@@ -36,6 +36,34 @@ def test_the_firmware_of_a_raspberry_pi_is_its_bootloader(tmp_path: Path) -> Non
     assert machine.describe_machine(tmp_path)["firmware"] == "bootloader fd1e0ae7 of 2023-11-14"
 
 
+@pytest.mark.parametrize(
+    ("said", "firmware"),
+    [
+        ("Sep 23 2024 14:02:56 \nCopyright (c) 2012 Broadcom\nversion 26826259 (release) (embedded)\n",
+         "VideoCore 26826259 of Sep 23 2024"),
+        ("2025/05/08 15:13:17 \nCopyright (c) 2012 Broadcom\nversion 69471177 (release) (embedded)\n",
+         "VideoCore 69471177 of 2025/05/08"),
+        ("Feb  8 2023 12:00:00 \nversion 0123abcd4567 (clean) (release) (start)\n", "VideoCore 0123abcd of Feb 8 2023"),
+        ("VCHI initialization failed\n", None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_the_tool_of_a_raspberry_pi_says_which_firmware_sets_its_clocks(
+    tmp_path: Path, said: str | None, firmware: str | None
+) -> None:
+    place = tmp_path / "proc/device-tree"
+    place.mkdir(parents=True)
+    (place / "model").write_text("Raspberry Pi 4 Model B Rev 1.4\0")
+    asked = machine.describe_machine(tmp_path, lambda word: said if word == "version" else None)
+    assert asked.get("firmware") == firmware
+    (place / "chosen/bootloader").mkdir(parents=True)
+    (place / "chosen/bootloader/version").write_bytes(b"fd1e0ae7d4b1bbd9e1e0d0c9b1a9b6b1f6b8f2a1\0")
+    both = machine.describe_machine(tmp_path, lambda word: said if word == "version" else None)["firmware"]
+    assert both == ("bootloader fd1e0ae7" if firmware is None else f"bootloader fd1e0ae7, {firmware}")
+    (place / "model").write_text("Orange Pi 5\0")
+    assert "VideoCore" not in machine.describe_machine(tmp_path, lambda word: said)["firmware"]
+
+
 def test_what_a_machine_does_not_say_is_absent_not_guessed() -> None:
     found = machine.describe_machine(RECORDED / "raspberry-pi-4")
     for key in ("ram_bytes", "governor", "max_mhz", "temperatures_c", "power_source", "throttled", "cpu_model", "swap"):
@@ -47,17 +75,17 @@ def test_a_raspberry_pi_without_the_file_is_asked_by_its_tool(tmp_path: Path) ->
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     model = tmp_path / "proc/device-tree/model"
     model.write_text("Raspberry Pi 4 Model B Rev 1.4\0")
-    assert machine.pi_throttled(tmp_path, lambda: "throttled=0x50005\n") == "0x50005"
-    assert machine.pi_throttled(tmp_path, lambda: None) is None  # the tool is missing
-    assert machine.pi_throttled(tmp_path, lambda: "VCHI initialization failed\n") is None
+    assert machine.pi_throttled(tmp_path, lambda word: "throttled=0x50005\n") == "0x50005"
+    assert machine.pi_throttled(tmp_path, lambda word: None) is None  # the tool is missing
+    assert machine.pi_throttled(tmp_path, lambda word: "VCHI initialization failed\n") is None
     assert machine.pi_throttled(tmp_path) is None  # a recorded tree is not the machine the tool would ask
     model.write_text("Orange Pi 5\0")
-    assert machine.pi_throttled(tmp_path, lambda: "throttled=0x0\n") is None
+    assert machine.pi_throttled(tmp_path, lambda word: "throttled=0x0\n") is None
 
 
 def test_a_tool_that_is_missing_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert machine._vcgencmd() is None
+    assert machine._vcgencmd("version") is None
 
 
 def test_an_empty_tree_gives_no_cores_and_no_board(tmp_path: Path) -> None:

@@ -84,8 +84,12 @@ def make(asked: str, world: World) -> Any:
     return meter
 
 
-def choose(asked: str, preferred: Sequence[str], provider: str, world: World | None = None) -> Choice:
+def choose(
+    asked: str, preferred: Sequence[str], provider: str, world: World | None = None, card: gpu.Gpu | None = None
+) -> Choice:
     """What to measure with: for "auto" the first that works, the profile's `preferred` before the others.
+
+    card   the graphics card that `provider` runs on, where it is known: of several, it is the one to be measured
 
     Raises UsageError for a meter that does not exist, MachineError for one the user named that does not work here.
     """
@@ -94,19 +98,21 @@ def choose(asked: str, preferred: Sequence[str], provider: str, world: World | N
         return Choice(asked)
     if asked != "auto":
         meter = make(asked, world)
-        reason = meter.available()
+        reason = meter.available() or gpu.other_card(meter, card)
         if reason is not None:
             raise MachineError(f"the meter {asked} cannot measure here: {reason}", "edgeft doctor lists the meters")
         return Choice(asked, meter)
     tried: list[tuple[str, str]] = []
-    for name, found, reason in _local(preferred, provider, world):
+    for name, found, reason in _local(preferred, provider, world, card):
         if reason is None:
             return Choice(name, found, tuple(tried))
         tried.append((name, reason))
     return Choice(asked, None, tuple(tried))
 
 
-def _local(preferred: Sequence[str], provider: str, world: World) -> Iterator[tuple[str, Meter | None, str | None]]:
+def _local(
+    preferred: Sequence[str], provider: str, world: World, card: gpu.Gpu | None
+) -> Iterator[tuple[str, Meter | None, str | None]]:
     on_gpu = gpu.runs_on(provider)
     first = ("nvml", "nvml-power", *preferred) if on_gpu else preferred
     for name in dict.fromkeys((*first, *LOCAL)):
@@ -115,8 +121,9 @@ def _local(preferred: Sequence[str], provider: str, world: World) -> Iterator[tu
         elif name.startswith("nvml") and not on_gpu:
             yield name, None, f"it covers the graphics card, and {provider} does not run there"
         else:
-            meter = make(name, world)
-            yield name, meter, meter.available()
+            asked = f"{name}:{card.uuid}" if name.startswith("nvml") and card is not None and card.uuid else name
+            meter = make(asked, world)
+            yield asked, meter, meter.available()
 
 
 def known(world: World) -> list[tuple[str, Meter, str | None]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgeft.evaluation import cuda
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.meters.nvml import LIBRARY, Nvml
 from edgeft.evaluation.meters.world import ReadError, World
@@ -34,6 +35,10 @@ class Gpu:
     card: Any
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def uuid(self) -> str | None:
+        return self.about.get("uuid")
+
     def look(self) -> dict[str, Any]:
         """Its part of a Snapshot: degrees, MHz, and the bits that say why clocks are not higher."""
         return _read(
@@ -50,13 +55,16 @@ def card_of(provider: str, options: Mapping[str, Any], world: World | None = Non
     """The card `provider` runs on; None for other providers, and where the driver's library is absent."""
     if not runs_on(provider):
         return None
+    world = world or World()
     try:
-        nvml = Nvml((world or World()).load(LIBRARY))
-        card = nvml.card(_number(options))
+        nvml = Nvml(world.load(LIBRARY))
+        named = cuda.card_uuid(int(options.get("device_id", 0)), world)
+        card = nvml.card_named(named) if named else nvml.card(_number(options))
     except OSError:
         return None
     about = _read(
         name=lambda: nvml.card_name(card),
+        uuid=lambda: nvml.uuid(card),
         driver=nvml.driver,
         mhz=lambda: nvml.mhz(card),
         max_mhz=lambda: nvml.max_mhz(card),
@@ -69,8 +77,8 @@ def card_of(provider: str, options: Mapping[str, Any], world: World | None = Non
 
 
 def _number(options: Mapping[str, Any]) -> int:
-    """NVML counts all cards; CUDA those that CUDA_VISIBLE_DEVICES names (numbers; other ways to name them are not
-    followed)."""
+    """Where CUDA does not say which card it means. NVML counts all cards; CUDA those that CUDA_VISIBLE_DEVICES names
+    (numbers; other ways to name them are not followed)."""
     asked = int(options.get("device_id", 0))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     return int(visible[asked]) if asked < len(visible) and visible[asked].strip().isdigit() else asked
@@ -85,6 +93,19 @@ def _read(**figures: Callable[[], Any]) -> dict[str, Any]:
         except ReadError:
             continue
     return found
+
+
+def key(gpu: Gpu | None) -> dict[str, Any]:
+    """What has to be the same card for passes of two sittings to make one result."""
+    return {name: gpu.about[name] for name in ("uuid", "name", "driver") if name in gpu.about} if gpu else {}
+
+
+def other_card(meter: Any, gpu: Gpu | None) -> str | None:
+    """Why `meter` does not measure what the model runs on: it reads another card than `gpu`; else None."""
+    read = meter.uuid() if gpu is not None and gpu.uuid and hasattr(meter, "uuid") else None
+    if gpu is None or read is None or read == gpu.uuid:
+        return None
+    return f"it reads the card {read}, and the model runs on {gpu.uuid}"
 
 
 def record(gpu: Gpu | None) -> dict[str, Any]:

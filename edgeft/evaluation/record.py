@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeft import __version__, checkout, machine
 from edgeft.bundle import Bundle
-from edgeft.evaluation import aa, accuracy, percentile, stats, tails
+from edgeft.evaluation import aa, accuracy, gpu, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
 from edgeft.evaluation.claims import noise_floor, speed_verdict
 from edgeft.evaluation.conditions import Snapshot
@@ -35,7 +35,7 @@ def header(preset: Preset, scenario: str, seed: int) -> dict[str, Any]:
         "schema": SCHEMA,
         "run_id": secrets.token_hex(16),
         "edgeft": __version__,
-        **({"git_commit": known} if (known := checkout.commit()) else {}),
+        **checkout.record(),
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "preset": preset.name,
@@ -47,7 +47,7 @@ def header(preset: Preset, scenario: str, seed: int) -> dict[str, Any]:
 
 def key(
     bundle: Bundle, names: Sequence[str], preset: Preset, scenario: str, seed: int, limit: int | None,
-    settings: Settings, profile_id: str,
+    settings: Settings, profile_id: str, card: gpu.Gpu | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What has to be equal for passes of two sittings to make one result."""
     import onnxruntime as ort
@@ -58,6 +58,7 @@ def key(
         "scenario": scenario, "seed": seed, "limit": limit, "settings": settings.as_json(), "profile": profile_id,
         "onnxruntime": ort.__version__,
         "machine": {name: system.get(name) for name in ("board_model", "cpu_model", "power_mode", "governor")},
+        "gpu": gpu.key(card),
     }  # fmt: skip
 
 

@@ -55,7 +55,8 @@ def evaluate(spec: EvalSpec) -> Result | None:
     names, baseline = plan.choose_variants(bundle, spec.variants)
     preset = presets.preset(spec.preset)
     settings = settings_for(profile, spec.provider, spec.threads, paced=plan.pace_of(spec.scenario).period_s > 0)
-    choice = energy.choose(spec.meter, profile.energy, settings.provider)
+    card = gpu.card_of(settings.provider, settings.ep_options)
+    choice = energy.choose(spec.meter, profile.energy, settings.provider, card=card)
     modelled = energy_model.choose(spec.energy_model, profile)
     budget = parse_budget(spec.budget) if spec.budget else ()
     limits.refuse_unmeasurable(budget, choice.why_not, preset.percentiles)
@@ -73,12 +74,12 @@ def evaluate(spec: EvalSpec) -> Result | None:
     samples = Samples(examples, encoder)
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
-    card = gpu.card_of(settings.provider, settings.ep_options)
     start = card.snapshot() if card is not None else Snapshot.take()
     tools = Tools(look=card.snapshot) if card is not None else Tools()
     before = flags.preflight(start, settings, preset, [bundle.variants[name]["bytes"] for name in names])
     kept = Unfinished.begin(
-        spec.output, record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id),
+        spec.output,
+        record.key(bundle, names, preset, spec.scenario, spec.seed, spec.limit, settings, profile.id, card),
         spec.resume,
     )  # fmt: skip
     with kept_to(settings.affinity) as cpus:

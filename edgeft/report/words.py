@@ -197,7 +197,7 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
                      f"{_throughput(document)}"),
         ("data", f"{data['n']} {data['split']} samples{skipped}"),
         ("baseline", f"{document['baseline']}: {document['baseline_is']}"),
-        ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}"),
+        ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}{_commit(document)}"),
         *state.rows(document),
         *_checks(document),
     ]  # fmt: skip
@@ -231,6 +231,12 @@ def _checks(document: Mapping[str, Any]) -> list[tuple[str, str]]:
             found.append(f"baseline against itself {aa['ratio']:.3f}x [{low:.3f}, {high:.3f}], {verdict}")
             break
     return [("checks", "; ".join(found))] if found else []
+
+
+def _commit(document: Mapping[str, Any]) -> str:
+    """Where it ran from a checkout: the code of that version number may be any."""
+    edited = ", edited" if document.get("git_dirty") else ""
+    return f", commit {document['git_commit'][:8]}{edited}" if "git_commit" in document else ""
 
 
 def _gpu(system: Mapping[str, Any]) -> str:

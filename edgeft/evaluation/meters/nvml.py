@@ -10,7 +10,10 @@ from edgeft.evaluation.meters.world import ReadError, Unavailable, World
 
 LIBRARY = "libnvidia-ml.so.1"
 # nvml.h, nvmlReturn_t
-_ERRORS = {3: "not supported by this card", 4: "no permission", 9: "no driver", 15: "the card has fallen off the bus"}
+_ERRORS = {
+    2: "no such card", 3: "not supported by this card", 4: "no permission", 6: "no such card", 9: "no driver",
+    15: "the card has fallen off the bus",
+}  # fmt: skip
 _TOO_SMALL = 7  # the answer has more entries than there was room for, and says how many
 _TEXT_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE, the longest of the texts
 _CLOCK_SM, _TEMPERATURE_GPU = 1, 0
@@ -39,6 +42,12 @@ class Nvml:
     def card(self, index: int) -> ctypes.c_void_p:
         handle = ctypes.c_void_p()
         self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
+        return handle
+
+    def card_named(self, uuid: str) -> ctypes.c_void_p:
+        """By "GPU-…", which stays with the card whatever process counts it how."""
+        handle = ctypes.c_void_p()
+        self._call("nvmlDeviceGetHandleByUUID", ctypes.c_char_p(uuid.encode("ascii", "replace")), ctypes.byref(handle))
         return handle
 
     def energy_mj(self, card: ctypes.c_void_p) -> int:
@@ -77,6 +86,9 @@ class Nvml:
     def card_name(self, card: ctypes.c_void_p) -> str:
         return self._text("nvmlDeviceGetName", card)
 
+    def uuid(self, card: ctypes.c_void_p) -> str:
+        return self._text("nvmlDeviceGetUUID", card)
+
     def driver(self) -> str:
         return self._text("nvmlSystemGetDriverVersion")
 
@@ -93,7 +105,7 @@ class Nvml:
 
 @dataclass
 class _Card:
-    """`argument` is the card's number; it must be given where there are several."""
+    """`argument` is the card's number or its UUID ("GPU-…"); it must be given where there are several."""
 
     world: World = field(default_factory=World)
     argument: str = ""
@@ -110,8 +122,8 @@ class _Card:
         return f"GPU {self.argument or 0}"
 
     def available(self) -> str | None:
-        if self.argument and not self.argument.isdigit():
-            return Unavailable(f"{self.argument!r} is no card number", f"--meter {self.name}:0")
+        if self.argument and not self.argument.isdigit() and not self._is_uuid():
+            return Unavailable(f"{self.argument!r} is no card number and no UUID", f"--meter {self.name}:0")
         try:
             nvml, card = self._open()
         except OSError as error:
@@ -128,9 +140,21 @@ class _Card:
 
     def _open(self) -> tuple[Nvml, ctypes.c_void_p]:
         if self._nvml is None:
-            self._nvml = Nvml(self.world.load(LIBRARY))
-            self._handle = self._nvml.card(int(self.argument or 0))
+            nvml = Nvml(self.world.load(LIBRARY))
+            self._handle = nvml.card_named(self.argument) if self._is_uuid() else nvml.card(int(self.argument or 0))
+            self._nvml = nvml
         return self._nvml, self._handle
+
+    def _is_uuid(self) -> bool:
+        return self.argument.startswith("GPU-")
+
+    def uuid(self) -> str | None:
+        """Of the card that is read; None where it does not say."""
+        try:
+            nvml, card = self._open()
+            return nvml.uuid(card)
+        except OSError:
+            return None
 
     def _read(self, nvml: Nvml, card: ctypes.c_void_p) -> float:
         raise NotImplementedError

@@ -9,12 +9,21 @@ from edgeft.evaluation.meters.world import ReadError
 from tests.evaluation.meters.meter_fakes import world
 
 
+def uuid_of(number: int) -> str:
+    """Card 1 is GPU-01000000-0000-…"""
+    return f"GPU-{number:02x}000000-0000-0000-0000-000000000000"
+
+
 class Library:
-    """codes: function -> what it returns (nvmlReturn_t), 0 by default."""
+    """codes: function -> what it returns (nvmlReturn_t), 0 by default. A handle is its card's number plus one.
+
+    cuda: what CUDA counts, as NVML's numbers; empty = it does not say
+    """
 
     def __init__(self, cards: int = 1, energy_mj: int = 0, power_mw: int = 0, **codes: int) -> None:
         self.cards, self.energy_mj, self.power_mw, self.codes = cards, energy_mj, power_mw, codes
         self.mhz, self.throttle_bits, self.processes = 1980, 0, 0
+        self.cuda: tuple[int, ...] = ()
 
     def __getattr__(self, name):
         values = {
@@ -30,6 +39,17 @@ class Library:
         texts = {"nvmlDeviceGetName": b"NVIDIA H200", "nvmlSystemGetDriverVersion": b"570.86.15"}
 
         def call(*arguments):
+            if name.startswith("cu"):
+                return self._cuda(name, arguments)
+            if name == "nvmlDeviceGetHandleByIndex_v2":
+                arguments[1]._obj.value = arguments[0].value + 1
+                return 0 if arguments[0].value < self.cards else 2
+            if name == "nvmlDeviceGetHandleByUUID":
+                known = {uuid_of(number).encode(): number for number in range(self.cards)}
+                arguments[1]._obj.value = known.get(arguments[0].value, -1) + 1
+                return 0 if arguments[0].value in known else 6
+            if name == "nvmlDeviceGetUUID":
+                arguments[1].value = uuid_of(arguments[0].value - 1).encode()
             if name in values:
                 arguments[-1]._obj.value = values[name]
             if name in texts:
@@ -40,6 +60,15 @@ class Library:
             return self.codes.get(name, 0)
 
         return call
+
+    def _cuda(self, name, arguments):
+        if name == "cuDeviceGet":
+            if arguments[1].value >= len(self.cuda):
+                return 101  # cuda.h, CUDA_ERROR_INVALID_DEVICE
+            arguments[0]._obj.value = arguments[1].value
+        if name == "cuDeviceGetUuid":
+            arguments[0]._obj[0] = self.cuda[arguments[1].value]
+        return 0
 
 
 def meter_of(kind, library, argument=""):
@@ -79,6 +108,17 @@ def test_of_several_cards_the_user_names_one():
     assert "--meter nvml:0" in meter_of(NvmlEnergy, Library(cards=2)).available().fix
     assert meter_of(NvmlEnergy, Library(cards=2), "1").available() is None
     assert "no card number" in meter_of(NvmlEnergy, Library(), "first").available()
+
+
+def test_a_card_is_named_by_number_or_by_what_is_written_on_it():
+    library = Library(cards=2)
+    by_name, by_number = meter_of(NvmlEnergy, library, uuid_of(1)), meter_of(NvmlPower, library, "1")
+    assert by_name.available() is None and by_number.available() is None
+    assert by_name.uuid() == by_number.uuid() == uuid_of(1)
+    assert by_name.source == f"GPU {uuid_of(1)}"
+    assert "no such card" in meter_of(NvmlEnergy, library, "2").available()
+    assert "no such card" in meter_of(NvmlEnergy, library, uuid_of(2)).available()
+    assert meter_of(NvmlEnergy, library, "2").uuid() is None
 
 
 def test_the_stand_in_takes_what_the_library_takes():
