@@ -6,6 +6,7 @@ A limit is absolute (20ms, 10MB, accuracy>=92%) or against the baseline (0.5x of
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from edgeft.errors import did_you_mean
@@ -29,7 +30,13 @@ QUANTITIES: dict[str, dict[str, float]] = {
 }
 # What a unit other than these compares: the value itself.
 _AGAINST = {"PT": "difference", "X": "ratio"}
-_LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([+-]?\d*\.?\d+)\s*([A-Za-z]+|%)\s*")
+# What figures can be at all: least, most, and in words.
+_ACCURACY = {
+    "value": (0.0, 1.0, "accuracy lies between 0 % and 100 %"),
+    "difference": (-1.0, 1.0, "accuracies differ by at most 100 points"),
+}
+_COST = (sys.float_info.min, sys.float_info.max, "no model takes nothing")
+_LIMIT = re.compile(r"\s*([a-z_0-9]+)\s*(<=|>=)\s*([+-]?\d*\.?\d+)\s*([A-Za-z]+|%|)\s*")
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,20 @@ def _limit(part: str) -> Limit:
     if quantity not in QUANTITIES:
         raise ValueError(f"nothing is called {quantity!r} in a budget, {did_you_mean(quantity, QUANTITIES)}")
     units = QUANTITIES[quantity]
+    if not unit:
+        raise ValueError(f"{part.strip()!r} has no unit; write one of {', '.join(_spelled(units))} behind the number")
     if unit.upper() not in units:
         raise ValueError(f"{quantity} is not counted in {unit!r}, use {' or '.join(_spelled(units))}")
     if (quantity == "accuracy") != (relation == ">="):
         raise ValueError(f"{part.strip()!r} would ask for a worse model; turn {relation} round")
-    bound = float(number) * units[unit.upper()]
-    return Limit(part.strip(), quantity, relation, bound, _AGAINST.get(unit.upper(), "value"))
+    bound, compares = float(number) * units[unit.upper()], _AGAINST.get(unit.upper(), "value")
+    _refuse_unreachable(part.strip(), bound, *(_ACCURACY[compares] if quantity == "accuracy" else _COST))
+    return Limit(part.strip(), quantity, relation, bound, compares)
+
+
+def _refuse_unreachable(part: str, bound: float, low: float, high: float, words: str) -> None:
+    if not low <= bound <= high:
+        raise ValueError(f"{part!r} is kept by every model or by none: {words}")
 
 
 def _spelled(units: dict[str, float]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 from edgeft import archive, files
 from edgeft.archive import pack, safe_name, unpack
 from edgeft.errors import FolderError, UsageError, did_you_mean
+from edgeft.form import SIZE, TEXT, WHOLE, Kind, Many, Named, Record, distinct
 from edgeft.onnxfile import read_facts
 
 __all__ = ["MANIFEST", "SCHEMA", "Bundle", "pack", "unpack"]
@@ -29,6 +30,14 @@ _SEAL = "manifest_sha256"
 _REQUIRED = (
     "task", "metric", "labels", "preprocessing", "inputs", "outputs", "original_is", "scheme", "variants", "eval",
 )  # fmt: skip
+_NAMED = Record({"name": TEXT})
+_FORM = Record({
+    "task": TEXT, "metric": TEXT, "labels": Kind("a list of different texts", distinct),
+    "preprocessing": Record({"kind": TEXT}), "inputs": Many(_NAMED), "outputs": Many(_NAMED, least=1),
+    "original_is": TEXT, "scheme": TEXT, "files": Named(TEXT), "eval": Record({"sha256": TEXT}, {"n": WHOLE}),
+    "variants": Named(Record({"file": TEXT, "sha256": TEXT, "bytes": SIZE, "opset": WHOLE, "ir_version": WHOLE},
+                             {"scheme": TEXT, "title": TEXT}), least=1),
+})  # fmt: skip
 # Raw examples; eval/examples.jsonl vouches for each with a hash of its own.
 _RAW = re.compile(r"eval/\d{5,}([.][a-z0-9]+)?")
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -161,6 +170,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise FolderError(f"{place} lacks {', '.join(absent)}", _AGAIN)
     if document.get(_SEAL) != _seal(document):
         raise FolderError(f"{place} was changed after it was written", _COPY)
+    if wrong := _FORM.wrong(document, ""):
+        raise FolderError(f"{place}: {wrong}", _AGAIN)
     return document
 
 

@@ -35,6 +35,27 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise MachineError(f"{path} could not be written: {what}", next_step) from error
 
 
+@contextlib.contextmanager
+def place_errors(path: Path) -> Iterator[None]:
+    """Whatever keeps a file or folder from being begun becomes one MachineError about `path`, not about the temporary
+    name beside it."""
+    try:
+        with disk_errors(path):
+            yield
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise MachineError(f"{path} could not be written: {why}", "choose another --output") from error
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Say before hours of work that `path` cannot be written: a file is made, and removed, in the nearest folder above
+    it that is there. Raises MachineError."""
+    path = Path(path).absolute()
+    above = next(folder for folder in path.parents if folder.exists())
+    with place_errors(path), tempfile.TemporaryFile(dir=above):
+        pass
+
+
 def sync_directory(path: Path) -> None:
     """Make a rename inside `path` survive a power cut (a no-op where directories cannot be opened)."""
     with contextlib.suppress(OSError):
@@ -48,9 +69,10 @@ def sync_directory(path: Path) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader finds either the old file or the whole new one."""
     path = Path(path)
-    with disk_errors(path):
+    with place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    with disk_errors(path):
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -128,13 +150,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
     folder there is removed only after that. When the block fails, `path` is as it was before.
     """
     path = Path(path)
-    with disk_errors(path):
+    with place_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(path)
         for left_over in path.parent.glob(f".{path.name}.part-*"):
             shutil.rmtree(left_over, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f".{path.name}.part-", dir=path.parent))
         os.chmod(work, 0o777 & ~_umask())
+    with disk_errors(path):
         try:
             yield work
             before = _before(path)

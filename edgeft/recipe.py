@@ -58,7 +58,7 @@ def command_of(spec: Any) -> str:
 
 def make_spec(kind: type[Spec], values: Mapping[str, Any]) -> Spec:
     """A spec from Python values. Raises UsageError for an unknown name, a wrong value or a missing one."""
-    spec: Spec = _build(kind, _read_values(kind, values, "edgeft."))
+    spec: Spec = _build(kind, _read_values(kind, values, "edgeft.", python=True))
     return spec
 
 
@@ -76,19 +76,22 @@ def _plain(value: Any) -> Any:
 def _build(kind: type[Any], values: Mapping[str, Any]) -> Any:
     for item in dataclasses.fields(kind):
         if item.default is dataclasses.MISSING and item.name not in values:
-            name = item.name.upper() if item.metadata["option"].argument else f"--{item.name}"
+            name = item.name.upper() if item.metadata["option"].argument else f"--{spelled(item.name)}"
             command = command_of(kind)
             raise UsageError(f"edgeft {command} needs {name}", f"see edgeft {command} --help")
     return kind(**values)
 
 
-def _read_values(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _read_values(kind: type[Any], values: Mapping[str, Any], where: str, python: bool = False) -> dict[str, Any]:
+    """python: keys are names of fields as Python writes them ("raise_"); else as options are spelled ("raise")."""
     known = options_of(kind)
     found: dict[str, Any] = {}
     for key, value in values.items():
         name = field_of(str(key))
-        if name not in known:
-            raise UsageError(f"{where}{command_of(kind)} has no setting {key!r}", did_you_mean(name, known))
+        written = str if python else spelled
+        if name not in known or (not python and spelled(name) != str(key).replace("_", "-")):
+            names = [written(each) for each in known]
+            raise UsageError(f"{where}{command_of(kind)} has no setting {key!r}", did_you_mean(written(name), names))
         if name in found:
             raise UsageError(f"{where}{command_of(kind)} gives {key!r} twice", "keep one of them")
         found[name] = read_value(known[name], value, f"{where}{command_of(kind)}: {key} = {value!r}")
@@ -130,7 +133,7 @@ def read_recipe(recipe: Path | str, overrides: Mapping[str, Mapping[str, Any]] |
     base = gather(None, Path(recipe))
     values = {name: dict(found) for name, found in base.values.items()}
     for section, given in _known_sections(overrides or {}, "the overrides").items():
-        values[section].update(_read_values(SECTIONS[section], given, "edgeft."))
+        values[section].update(_read_values(SECTIONS[section], given, "edgeft.", python=True))
     return dataclasses.replace(base, values=values)
 
 

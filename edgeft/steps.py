@@ -50,6 +50,7 @@ def refuse_place(output: Path, bundle: Path) -> None:
         raise FolderError(f"{output} is a file", "choose another --output")
     if output.is_dir() and any(output.iterdir()) and not (output / DOCUMENTS["eval"]).is_file():
         raise FolderError(f"{output} is not empty and is no result", "choose another --output, or empty it")
+    files.refuse_unwritable(output)
 
 
 def _keep(spec: Any, made_from: dict[str, str], failure: EdgeftError | None = None) -> None:

@@ -20,6 +20,7 @@ LAYERS = [
     {
         "errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages",
         "checkout",
+        "form",
     },
     {"recipe", "scheme", "cpu", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},

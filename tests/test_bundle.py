@@ -37,8 +37,9 @@ def save_model(place: Path, external: str | None = None, opset: int = 20) -> Non
 def document(**more: Any) -> dict[str, Any]:
     return {
         "task": "text-classification", "metric": "accuracy", "labels": ["no", "yes"],
-        "preprocessing": {"kind": "text"}, "inputs": [], "outputs": [], "original_is": "the model as given",
-        "scheme": "u8s8", "eval": {"file": "eval/examples.jsonl", "n": 1},
+        "preprocessing": {"kind": "text"}, "inputs": [], "outputs": [{"name": "logits"}],
+        "original_is": "the model as given", "scheme": "u8s8",
+        "eval": {"file": "eval/examples.jsonl", "n": 1, "sha256": "0" * 64},
         "variants": {"original": {"file": "original.onnx", "title": "original"}}, **more,
     }  # fmt: skip
 
@@ -190,6 +191,40 @@ def test_a_manifest_that_lacks_something_is_not_written(folder: Path) -> None:
     with pytest.raises(FolderError, match="lacks labels"):
         Bundle.write_manifest(folder, lacking)
     assert not (folder / MANIFEST).exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (["labels"], "yes", 'labels is "yes" and should be a list of different texts'),
+        (["labels"], ["no", "no"], 'labels is ["no", "no"] and should be a list of different texts'),
+        (["labels"], [0, 1], "labels is [0, 1] and should be a list of different texts"),
+        (["task"], None, "task is null and should be a text"),
+        (["preprocessing"], [], "preprocessing is [] and should be an object"),
+        (["preprocessing"], {}, "preprocessing.kind is missing"),
+        (["variants"], [], "variants is [] and should be an object of at least 1"),
+        (["variants", "original"], "x", 'variants.original is "x" and should be an object'),
+        (["variants", "original", "file"], 3, "variants.original.file is 3 and should be a text"),
+        (["variants", "original", "opset"], True, "variants.original.opset is true and should be a whole number"),
+        (["outputs"], [], "outputs is [] and should be a list of at least 1"),
+        (["outputs"], ["logits"], 'outputs[0] is "logits" and should be an object'),
+        (["files"], ["tokenizer.json"], 'files is ["tokenizer.json"] and should be an object'),
+        (["eval"], "test", 'eval is "test" and should be an object'),
+    ],
+)
+def test_a_manifest_of_another_make_names_the_field_that_is_wrong(
+    folder: Path, path: list[str], value: object, message: str
+) -> None:
+    found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    place = found
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    found["manifest_sha256"] = _seal(found)
+    (folder / MANIFEST).write_text(json.dumps(found))
+    with pytest.raises(FolderError) as caught:
+        Bundle.open(folder)
+    assert caught.value.what == f"{folder / MANIFEST}: {message}"
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "C:/evil", "a/../../evil", "a\\..\\..\\evil", ""])

@@ -4,7 +4,9 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,31 @@ def test_a_full_disk_is_one_plain_error_and_the_old_file_stays(tmp_path: Path, m
 def test_another_os_error_is_not_called_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="odd"), files.disk_errors(tmp_path):
         raise OSError(errno.EIO, "odd")
+
+
+@pytest.mark.parametrize("write", [
+    lambda path: files.write_bytes(path, b""), files.refuse_unwritable,
+    lambda path: files.whole_folder(path).__enter__(),
+])  # fmt: skip
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EPERM, errno.ENAMETOOLONG])
+def test_a_place_that_takes_nothing_is_named_and_no_temporary_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Any], code: int
+) -> None:
+    """As below /proc, where root gets ENOENT for a name nobody typed."""
+    def refuse(*names: Any, dir: Path, **more: Any) -> None:
+        raise OSError(code, os.strerror(code), f"{dir}/.x.part-abc")
+
+    for name in ("mkstemp", "mkdtemp", "TemporaryFile"):
+        monkeypatch.setattr(files.tempfile, name, refuse)
+    with pytest.raises(MachineError) as caught:
+        write(tmp_path / "x")
+    assert caught.value.what == f"{tmp_path / 'x'} could not be written: {os.strerror(code).lower()}"
+    assert caught.value.next_step == "choose another --output"
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    files.refuse_unwritable(tmp_path / "new" / "deeper" / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def fill(work: Path, content: str) -> None:

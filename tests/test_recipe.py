@@ -127,11 +127,23 @@ def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
         ("l_r=1", "did you mean 'lr'"),
         ("lr=0", "above 0"),
         ("lr=nan", "above 0"),
+        ("raise_=16bit", "did you mean 'raise'"),
+        ("keep-floats=all", "did you mean 'keep-float'"),
+        ("lr_=1", "did you mean 'lr'"),
     ],
 )
 def test_wrong_set_pairs(setting: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         gather("tune", None, [setting])
+
+
+def test_names_are_those_a_person_types_and_from_python_those_of_python() -> None:
+    for key in ("raise", "keep-float", "keep_float"):
+        value = "16bit" if key == "raise" else "head"
+        assert gather("tune", None, [f"{key}={value}"]).values["tune"]
+    assert make_spec(TuneSpec, {**TUNE, "raise_": "16bit"}).raise_ == "16bit"
+    with pytest.raises(UsageError, match="did you mean 'keep_float'"):
+        make_spec(TuneSpec, {**TUNE, "keep_floats": "head"})
 
 
 def test_set_without_a_section_is_refused_for_edgeft_run() -> None:
@@ -240,7 +252,15 @@ def test_budgets_in_base_units() -> None:
     ("text", "message"),
     [
         ("latency<=20ms", "did you mean 'latency_p"),
-        ("latency_p90<=20", "is not a limit"),
+        ("latency_p90<=20", "has no unit; write one of s, ms, us, x"),
+        ("accuracy>=0.92", "has no unit; write one of pt, %"),
+        ("accuracy>=101%", "accuracy lies between 0 % and 100 %"),
+        ("accuracy>=-1%", "accuracy lies between 0 % and 100 %"),
+        ("accuracy>=-101pt", "differ by at most 100 points"),
+        ("latency_p50<=0ms", "no model takes nothing"),
+        ("latency_p90<=-20ms", "no model takes nothing"),
+        ("energy<=0x", "no model takes nothing"),
+        ("size<=-0.3x", "no model takes nothing"),
         ("latency_p90<=20MB", "not counted in 'MB'"),
         ("latency_p90>=20ms", "turn >= round"),
         ("accuracy<=-1pt", "turn <= round"),
@@ -274,7 +294,7 @@ def test_a_recipe_has_a_section_for_the_budget(tmp_path: Path) -> None:
     [
         ('[budget]\nlatency = "<=20ms"\n', "has a key 'latency'.*did you mean 'latency_p"),
         ("[budget]\nsize = 10\n", 'write it as "<=20ms"'),
-        ('[budget]\nsize = "<=10"\n', "is not a limit"),
+        ('[budget]\nsize = "<=10"\n', "has no unit"),
         ("[budget]\n", "budget is no section"),
         ('budget = "size<=10MB"\n', "budget is no section"),
         ('[eval]\nbudget = "size<=1MB"\n[budget]\nsize = "<=1MB"\n', "keep one of them"),

@@ -62,7 +62,7 @@ class Walk:
             if self._is_system(entry):
                 continue
             if entry.is_dir():
-                folders[one_form(entry.name)].append(Path(entry.path))
+                folders[_label(entry)].append(Path(entry.path))
             elif _is_image(entry):
                 self._strays += 1
         if not folders:
@@ -111,6 +111,14 @@ class Walk:
         if self._strays:
             lines.append(f"{self._strays} images that lie outside any class folder left out")
         return lines
+
+
+def _label(entry: os.DirEntry[str]) -> str:
+    """As a table's labels are read: blanks around a name, which nobody sees and Windows drops, are no part of it."""
+    name = one_form(entry.name).strip()
+    if not name:
+        raise DataError(f"the class folder {entry.path!r} has a name of blanks only", "give it the name of its class")
+    return name
 
 
 def _holds(folder: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from edgeft import console
+from edgeft import console, files
 from edgeft.bundle import MANIFEST
 from edgeft.data.dataset import Example
 from edgeft.errors import FolderError, GateFailed, UsageError
@@ -110,6 +110,7 @@ def refuse_place(output: Path, run: Path) -> None:
         raise FolderError(f"{output} is a file", "choose another --output")
     if output.is_dir() and any(output.iterdir()) and not (output / MANIFEST).is_file():
         raise FolderError(f"{output} is not empty and is no bundle", "choose another --output, or empty it")
+    files.refuse_unwritable(output)
 
 
 def original_is(run: Run) -> str:

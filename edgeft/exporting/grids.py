@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgeft.errors import ProfileError, UsageError
+from edgeft.errors import FolderError, ProfileError, UsageError
 from edgeft.exporting.variants import INTEGER
 from edgeft.options import spelled
 from edgeft.profile import Profile
@@ -92,7 +92,26 @@ def find_grids(run: Run, profile: Profile, variants: Sequence[str], wish: Wish) 
             f"--keep-float adds layers to those that {trained.variant} was trained without",
             f"type --variants {','.join(_without_trained(variants))}, or tune again with --keep-float",
         )
-    return Grids(trained, stored, way == "calibrate" or bool(wish), tuple(variants))
+    again = way == "calibrate" or bool(wish)
+    _refuse_missing(run, [name for name in variants if name in INTEGER], again)
+    return Grids(trained, stored, again, tuple(variants))
+
+
+def _refuse_missing(run: Run, asked: Sequence[str], again: bool) -> None:
+    """Before anything is loaded: the numbers that the variants asked for are made of must be there, and be the run's.
+
+    again   those of the calibrated variant are made anew
+    """
+    states = {"calibrated" if name.endswith(_CALIBRATED) else trained_state(run) for name in asked}
+    for state in sorted(states - ({"calibrated"} if again else set())):
+        place = run.quantized / f"{state}.safetensors"
+        if not place.is_file():
+            raise FolderError(f"{place} is missing", f"copy the whole run, or tune again with {_tuned_for(run)}")
+
+
+def _tuned_for(run: Run) -> str:
+    return f"--profile {run.profile_name} --scheme {run.scheme_name}" if run.profile_name else (
+        f"--scheme {run.scheme_name}")  # fmt: skip
 
 
 def _refuse_idle(wish: Wish) -> None:

@@ -73,7 +73,7 @@ def load_state(model: QuantModel, folder: Path, name: str) -> None:
     path = folder / f"{name}.safetensors"
     record = read_json(folder / "quantization.json", SCHEMA, "tune again: edgeft tune")
     if not path.is_file():
-        raise FolderError(f"{path} is missing", "tune again with quantization: edgeft tune --scheme u8s8")
+        raise FolderError(f"{path} is missing", f"tune again: edgeft tune --scheme {record['scheme']}")
     if model.scheme is None or record["scheme"] != model.scheme.name:
         raise FolderError(f"{path} is for scheme {record['scheme']}, not {model.scheme and model.scheme.name}")
     try:

@@ -23,13 +23,24 @@ from numpy.typing import NDArray
 
 from edgeft.data.imagefile import open_rgb, pillow
 from edgeft.errors import FolderError
+from edgeft.form import NUMBER, SIZE, TEXT, Record, numbers
 from edgeft.tasks.describe import check, choose
 from edgeft.tasks.task import TensorSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_REQUIRED = ("channels", "orientation", "background", "height", "width", "rescale", "mean", "std", "input")
+_RESIZE = Record({"rule": TEXT}, {"size": SIZE, "height": SIZE, "width": SIZE})
+_FORM = Record(
+    {
+        "channels": TEXT, "orientation": TEXT, "height": SIZE, "width": SIZE, "rescale": NUMBER, "input": TEXT,
+        "background": numbers(3, "three numbers from 0 to 255", lambda value: 0 <= value <= 255),
+        "mean": numbers(3, "three numbers"), "std": numbers(3, "three numbers other than 0", bool),
+    },
+    {"resize": _RESIZE, "resample": TEXT, "crop": Record({"height": SIZE, "width": SIZE}, {"rounding": TEXT})},
+)  # fmt: skip
+# Rule -> the sizes it goes by.
+_RULES = {"shortest_edge": {"size": SIZE}, "exact": {"height": SIZE, "width": SIZE}}
 _ROUNDING = {"down": lambda margin: margin // 2, "half-even": lambda margin: round(margin / 2)}
 # A strip of 1 x 5,000 pixels resized to 256 on its short side has 330 million pixels, a gigabyte on a small board.
 _LARGEST_PIXELS = 1 << 25
@@ -42,7 +53,7 @@ class ImageEncoder:
     """Paths of image files -> {input name: float32 [n, 3, height, width]}."""
 
     def __init__(self, preprocessing: Mapping[str, Any]) -> None:
-        how = check(preprocessing, "image", _REQUIRED)
+        how = check(preprocessing, "image", _FORM)
         pillow()
         choose(how["orientation"], {"exif": True}, "orientation")
         red, green, blue = how["background"]
@@ -50,7 +61,8 @@ class ImageEncoder:
         self._order = list(choose(how["channels"], _CHANNELS, "channels"))
         self._resize: Mapping[str, Any] | None = how.get("resize")
         if self._resize is not None:
-            choose(self._resize["rule"], {"shortest_edge": True, "exact": True}, "resize rule")
+            wanted = choose(self._resize["rule"], _RULES, "resize rule")
+            check(how, "image", Record({"resize": Record(wanted)}))
             self._resample = choose(how.get("resample", ""), RESAMPLE, "resample")
         self._crop: Mapping[str, Any] | None = how.get("crop")
         self._rounding = choose((self._crop or {}).get("rounding", "down"), _ROUNDING, "crop rounding")

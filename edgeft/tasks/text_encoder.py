@@ -19,10 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft.errors import FolderError, MachineError, ModelError
+from edgeft.form import SIZE, TEXT, WHOLE, Many, Record
 from edgeft.tasks.describe import check, choose
 from edgeft.tasks.task import TensorSpec
 
-_REQUIRED = ("tokenizer", "max_length", "inputs", "pad_id", "pad_type_id", "vocabulary")
+_FORM = Record(
+    {
+        "tokenizer": TEXT, "max_length": SIZE, "inputs": Many(TEXT, least=1), "pad_id": WHOLE, "pad_type_id": WHOLE,
+        "vocabulary": SIZE,
+    },
+    {"padding_side": TEXT, "truncation_side": TEXT, "pad_to": WHOLE},
+)  # fmt: skip
 # Input name -> attribute of tokenizers.Encoding
 _FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 _SIDES = {"right": "right", "left": "left"}
@@ -53,7 +60,7 @@ class TextEncoder:
     """
 
     def __init__(self, preprocessing: Mapping[str, Any], folder: Path) -> None:
-        how = check(preprocessing, "text", _REQUIRED)
+        how = check(preprocessing, "text", _FORM)
         self._tokenizer = load_tokenizer(Path(folder) / how["tokenizer"])
         self._fields = {name: choose(name, _FIELDS, "input") for name in how["inputs"]}
         self._vocabulary, self._pad_id = int(how["vocabulary"]), int(how["pad_id"])

@@ -311,3 +311,19 @@ def test_copies_across_splits_are_counted(tmp_path: Path) -> None:
     data = read(tmp_path)
     assert notice(data, "exact copies") == "1 of the 5 test examples are exact copies of train examples"
     assert notice(data, "another label").startswith("3 examples have a copy with another label")
+
+
+def test_blanks_around_the_name_of_a_class_are_no_part_of_it(tmp_path: Path) -> None:
+    """Windows drops them when it unpacks an archive, and a table's labels are read without them."""
+    class_folders(tmp_path, {"train/cat ": 2, "train/dog": 2, "validation/cat": 1, "validation/dog": 1, "test/cat": 1,
+                             "test/ dog ": 1})  # fmt: skip
+    data = read(tmp_path)
+    assert data.labels == ("cat", "dog")
+    assert [example.label for example in data.splits["train"]] == [0, 0, 1, 1]
+    assert data.splits["train"][0].content == tmp_path / "train/cat /000.jpg"
+
+
+def test_a_class_without_a_name_is_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"cat": 2, "dog": 2, "  ": 2})
+    with pytest.raises(DataError, match="a name of blanks only; give it the name of its class"):
+        read(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AlbertForSequenceClassification
 
 from edgeft.bundle import Bundle
-from edgeft.errors import FolderError, GateFailed, ModelError, UsageError
+from edgeft.errors import FolderError, GateFailed, MachineError, ModelError, UsageError
 from edgeft.exporting import acts, graph, sessions
 from edgeft.exporting.run import export
 from edgeft.runfolder import Run
@@ -213,10 +214,31 @@ def test_a_weight_that_is_not_in_the_checkpoint_is_refused(tmp_path, quick):  # 
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize(("state", "variant"), [("calibrated", "int8-ptq"), ("trained", "int8")])
+def test_numbers_that_are_missing_are_named_before_anything_is_loaded(tmp_path, quick, monkeypatch, state, variant):
+    run = runs.make_run(tmp_path / "run", "text")
+    shutil.move(run / "quantized" / f"{state}.safetensors", tmp_path)
+    if state == "trained":  # then int8 would be the calibrated one, and that is not there either
+        shutil.move(run / "quantized" / "calibrated.safetensors", tmp_path)
+    monkeypatch.setattr("edgeft.exporting.run.Sources", None)
+    scheme = Run.open(run).scheme_name
+    lost = f"calibrated.safetensors is missing; copy .* tune again with .*--scheme {scheme}$"
+    with pytest.raises(FolderError, match=lost):
+        quick(variant, run=run)
+
+
 def test_a_model_that_was_never_tuned_is_refused(tmp_path, quick):  # T07
     runs.text_model().save_pretrained(tmp_path / "body")
     with pytest.raises(FolderError, match=r"tuned\.json is missing; run edgeft tune"):
         quick(run=tmp_path / "body")
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_loaded(quick, monkeypatch):
+    monkeypatch.setattr("edgeft.exporting.run.Sources", None)
+    if not Path("/proc/self").exists():
+        pytest.skip("only Linux has a folder in which nobody can write")
+    with pytest.raises(MachineError, match=r"^/proc/bundle could not be written: [a-z ]+; choose another --output$"):
+        quick(output=Path("/proc/bundle"))
 
 
 def test_labels_of_the_model_must_be_those_of_the_run(tmp_path, quick):

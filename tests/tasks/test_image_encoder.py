@@ -172,3 +172,27 @@ def test_description_of_a_newer_version(key: str, value: Any) -> None:
 def test_shape_that_does_not_fit_the_model(tmp_path: Path) -> None:  # M15
     with pytest.raises(FolderError, match="makes images of 3 x 5 and the model takes 4 x 4"):
         ImageEncoder(PLAIN)([saved(tmp_path / "a.png", columns(5, 3))])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"mean": [0.5, 0.5]}, r"mean is \[0.5, 0.5\] and should be three numbers"),
+        ({"std": [0.5, 0.0, 0.5]}, r"std is \[0.5, 0.0, 0.5\] and should be three numbers other than 0"),
+        ({"height": "32"}, 'height is "32" and should be a whole number above 0'),
+        ({"rescale": None}, "rescale is null and should be a number"),
+        ({"background": [0, 0, 256]}, r"background is \[0, 0, 256\] and should be three numbers from 0 to 255"),
+        ({"resize": "exact"}, 'resize is "exact" and should be an object'),
+        ({"resize": {"rule": "shortest_edge"}}, "resize.size is missing"),
+        ({"resize": {"rule": "exact", "height": 8}}, "resize.width is missing"),
+        ({"crop": {"height": 8}}, "crop.width is missing"),
+    ],
+)
+def test_a_description_of_another_make_names_the_field_that_is_wrong(changed, message) -> None:  # type: ignore[no-untyped-def]
+    how = {
+        "kind": "image", "channels": "RGB", "orientation": "exif", "background": [255, 255, 255], "height": 8,
+        "width": 8, "resample": "bilinear", "rescale": 1 / 255, "mean": [0.0] * 3, "std": [1.0] * 3,
+        "input": "pixel_values",
+    }  # fmt: skip
+    with pytest.raises(FolderError, match=f"the preprocessing description is not right: {message}"):
+        ImageEncoder({**how, **changed})
