@@ -49,12 +49,13 @@ def is_installed(module: str) -> bool:
 
 def version_of(module: str) -> str | None:
     """Version of the distribution that provides `module`, without importing it; None when it is not installed."""
-    for name in dict.fromkeys((*_distributions(module), module)):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
+    name = distribution_of(module)
+    return metadata.version(name) if name else None
+
+
+def distribution_of(module: str) -> str | None:
+    """Which distribution provides `module`, as pip names it ("onnxruntime-gpu"); None when none is installed."""
+    return next((name for name in dict.fromkeys((*_distributions(module), module)) if _has(name)), None)
 
 
 def _distributions(module: str) -> list[str]:

@@ -70,6 +70,22 @@ def test_a_place_that_takes_nothing_is_named_and_no_temporary_name(
     assert caught.value.next_step == "choose another --output"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux lists the files a process has open")
+def test_a_file_is_closed_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # C04
+    replace, seen = os.replace, []
+
+    def watched(before: Any, after: Any) -> None:
+        links = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+        seen.extend([str(before), *(link for link in links if link.startswith(str(tmp_path)))])
+        replace(before, after)
+
+    monkeypatch.setattr(files.os, "replace", watched)
+    files.write_text(tmp_path / "a.txt", "1")
+    with files.whole_folder(tmp_path / "run") as work:
+        files.write_text(work / "b.txt", "2")
+    assert len(seen) == 3 and [Path(name).name.split(".")[1] for name in seen] == ["a", "b", "run"]
+
+
 def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     files.refuse_unwritable(tmp_path / "new" / "deeper" / "run")
     assert list(tmp_path.iterdir()) == []

@@ -148,8 +148,10 @@ def _macro_f1(
         before = stats.macro_f1(baseline[rows], labels[rows], n_labels)
         return stats.macro_f1(new[rows], labels[rows], n_labels) - before
 
-    low, high = stats.bootstrap_difference(difference, len(labels), seed)
-    return {"diff": difference(np.arange(len(labels))), "ci95": [low, high]}
+    found: dict[str, Any] = {"diff": difference(np.arange(len(labels)))}
+    if np.array_equal(baseline, new):  # every resample is the same, which says nothing of other samples
+        return found
+    return {**found, "ci95": list(stats.bootstrap_difference(difference, len(labels), seed))}
 
 
 def closeness(baseline: NDArray[np.float32], new: NDArray[np.float32]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from edgeft.evaluation.stats import Ratio
 
 # A speed ratio nearer to 1 than this is not told from noise: A/A runs spread by about so much.
 NOISE_FLOOR = 0.02
+_GOOD = ("not worse", "faster", "less", "same")
 
 
 def noise_floor(aa_half_width: float = 0.0) -> float:
@@ -34,13 +36,15 @@ def speed_verdict(ratio: Ratio, floor: float = NOISE_FLOOR) -> str:
 def claims(
     comparisons: Mapping[str, Mapping[str, Any]], baseline: str, flags: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """[{text, basis, valid}]; valid is False when a flag of severity "invalid" touches what the claim rests on: both
-    variants it compares, and no other."""
+    """[{text, basis, valid, passed}]; valid is False when a flag of severity "invalid" touches what the claim rests on:
+    both variants it compares, and no other. passed: it is valid, and says that the variant is as good or better."""
     found = []
     for name, comparison in comparisons.items():
         spoiled = broken(flags, name, baseline)
         for about, text, basis in _of_one(name, comparison, baseline):
-            found.append({"text": text, "basis": basis, "valid": about not in spoiled})
+            valid = about not in spoiled
+            passed = valid and comparison[about]["verdict"] in _GOOD
+            found.append({"text": text, "basis": basis, "valid": valid, "passed": passed})
     return found
 
 
@@ -66,7 +70,7 @@ def _of_one(name: str, comparison: Mapping[str, Any], baseline: str) -> list[tup
 
 def _energy(name: str, energy: Mapping[str, Any], baseline: str) -> tuple[str, str]:
     """What is covered stands in the sentence: figures of different coverage must not be compared."""
-    kind = f"{energy['coverage'].replace(' ', '-')} energy"
+    kind = _kind(energy["coverage"])
     if "ci95" not in energy:
         return f"no difference in {kind} between {name} and {baseline} is shown", "a single pair of blocks"
     (low, high), point = energy["ci95"], energy["ratio"]
@@ -79,6 +83,12 @@ def _energy(name: str, energy: Mapping[str, Any], baseline: str) -> tuple[str, s
         "same": f"{name} takes as much {kind} as {baseline} within {NOISE_FLOOR:.0%}",
     }.get(energy["verdict"], f"no difference in {kind} between {name} and {baseline} is shown")
     return text, basis
+
+
+def _kind(coverage: str) -> str:
+    """As in "CPU-package energy"; a list or a remark does not make an adjective."""
+    plain = re.fullmatch(r"[\w -]+", coverage)
+    return f"{coverage.replace(' ', '-')} energy" if plain else f"energy ({coverage})"
 
 
 def _accuracy_text(name: str, accuracy: Mapping[str, Any], baseline: str) -> str:

@@ -120,7 +120,9 @@ def _entry(limit: Limit, name: str, document: Mapping[str, Any]) -> dict[str, An
     value, compared = value_of(limit, name, document), () if limit.compares == "value" else (document["baseline"],)
     why = None if value is None else _spoiled(limit.quantity, document, name, *compared)
     passed = value is not None and why is None and limit.holds(value)
-    return {"passed": passed} | _known(value=value, not_valid=why)
+    # Joules say nothing without what they are of, wherever the limit is told.
+    covers = document["variants"][name]["energy"].get("coverage") if limit.quantity == "energy" else None
+    return {"passed": passed} | _known(value=value, coverage=None if value is None else covers, not_valid=why)
 
 
 def _known(**entries: Any) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def held_text(text: str, entry: Mapping[str, Any]) -> str:
     if "value" not in entry:
         return "not measured"
     why = f", not valid: {entry['not_valid']}" if "not_valid" in entry else ""
-    return spelled(text, entry["value"]) + why
+    return spelled(text, entry["value"]) + (f" of {entry['coverage']}" if "coverage" in entry else "") + why
 
 
 def spelled(text: str, value: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeft import __version__, checkout, machine
+from edgeft import __version__, checkout, machine, packages
 from edgeft.bundle import Bundle
 from edgeft.evaluation import aa, accuracy, gpu, percentile, stats, tails
 from edgeft.evaluation.accuracy import Answers
@@ -28,6 +28,7 @@ from edgeft.files import sha256_text
 from edgeft.tasks.task import Scores
 
 SCHEMA = "edgeft-result/1"
+SAMPLES = "samples.npz"
 
 
 def header(preset: Preset, scenario: str, seed: int) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[s
     chain = settings.chain(ort.get_available_providers())
     return {
         **versions,
-        "onnxruntime": {"version": ort.__version__, **_build_info(ort)},
+        "onnxruntime": {"version": ort.__version__, **_build_info(ort), **_package()},
         "eps_available": list(ort.get_available_providers()),
         "ep_requested": settings.provider,
         "ep_options": dict(settings.ep_options),
@@ -81,10 +82,27 @@ def runtime(settings: Settings, probes: Mapping[str, Probe], versions: Mapping[s
         "execution_mode": "sequential",
         "allow_spinning": settings.spinning,
         "affinity": list(settings.affinity),
+        **_memory_options(ort, settings),
         "session_options": dict(settings.attributes),
         "session_config": dict(settings.config),
         "io_binding": False,
     }
+
+
+def _memory_options(ort: Any, settings: Settings) -> dict[str, Any]:
+    """What the profile says, else onnxruntime's own defaults: they decide memory, and on x86 without VNNI accuracy."""
+    usual, given = ort.SessionOptions(), settings.attributes
+    return {
+        "mem_arena": given.get("enable_cpu_mem_arena", usual.enable_cpu_mem_arena),
+        "mem_pattern": given.get("enable_mem_pattern", usual.enable_mem_pattern),
+        "x64quantprecision": str(settings.config.get("session.x64quantprecision", "0")) == "1",
+    }
+
+
+def _package() -> dict[str, str]:
+    """Which build it is: onnxruntime, onnxruntime-gpu, a vendor's."""
+    name = packages.distribution_of("onnxruntime")
+    return {"package": name} if name else {}
 
 
 def _build_info(ort: Any) -> dict[str, str]:
@@ -104,8 +122,15 @@ def data(bundle: Bundle, answers: Answers, samples: Samples, seed: int) -> dict[
         "bundle_sha256": bundle.sha256,
         "order_seed": seed,
     }
+    shapes = {one["name"]: one["shape"] for one in bundle.document["inputs"] if "shape" in one}
+    found |= {"input_shape": shapes} if shapes else {}
+    if calibrated := bundle.document.get("calibration"):
+        found["calibration"] = {key: calibrated[key] for key in ("method", "n", "ids_sha256") if key in calibrated}
+    if tokenizer := bundle.document["files"].get(bundle.preprocessing.get("tokenizer", "")):
+        found["tokenizer_sha"] = tokenizer
     if lengths := list(samples.lengths.values()):
         found["sequence_length"] = {"min": min(lengths), "median": int(np.median(lengths)), "max": max(lengths)}
+        found["sequence_lengths"] = {str(n): lengths.count(n) for n in sorted({*lengths})}
     return found
 
 
@@ -113,7 +138,7 @@ def variant(entry: Mapping[str, Any], scores: Scores, series: Series, probes: Se
             pace: Pace, energy: Mapping[str, Any]) -> dict[str, Any]:  # fmt: skip
     """One variant: what the bundle says of its file, and what was measured."""
     first = probes[0]
-    told = ("file", "sha256", "title", "scheme", "opset", "ir_version", "params", "dtypes")
+    told = ("file", "sha256", "title", "scheme", "opset", "ir_version", "params", "dtypes", "kept_float")
     known = {key: entry[key] for key in told if key in entry}
     found = {
         **known,
@@ -124,6 +149,7 @@ def variant(entry: Mapping[str, Any], scores: Scores, series: Series, probes: Se
             "metric": scores.metric,
             "value": scores.value,
             "n": scores.n,
+            "per_sample_file": SAMPLES,
             "per_class": {label: dict(row) for label, row in scores.per_class.items()},
             **scores.others,
         },
@@ -153,6 +179,8 @@ def latency(series: Series, probes: Sequence[Probe], preset: Preset, pace: Pace)
         **_estimates(queries, preset.percentiles),
         "mean_s": float(queries.mean()) / 1e9,
         "n": len(queries),
+        "measured_s": float(queries.sum()) / 1e9,
+        **_needed(queries, preset.percentiles),
         "outliers": stats.outliers(queries),
         "blocks": [block_record(block) for block in series.blocks],
         "cold": {
@@ -168,6 +196,13 @@ def latency(series: Series, probes: Sequence[Probe], preset: Preset, pace: Pace)
     if pace.batch > 1:
         found["samples_per_s"] = pace.batch / found["p50_s"]
     return found
+
+
+def _needed(queries: Any, shares: Sequence[float]) -> dict[str, dict[str, int]]:
+    """{"needs_n": queries that a percentile without an estimate takes}; empty when all have theirs."""
+    least = {f"p{share * 100:g}": percentile.queries_needed(share) for share in shares}
+    lacking = {name: n for name, n in least.items() if len(queries) < n}
+    return {"needs_n": lacking} if lacking else {}
 
 
 def _estimates(values: Any, shares: Sequence[float]) -> dict[str, float]:

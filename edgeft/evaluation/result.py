@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from edgeft import files
 from edgeft.evaluation.changed import SCHEMA as CHANGED_SCHEMA
+from edgeft.evaluation.record import SAMPLES as SAMPLES
 from edgeft.evaluation.record import SCHEMA
 
 DOCUMENT = "result.json"
-SAMPLES = "samples.npz"
 CHANGED = "changed.json"
 
 

@@ -44,7 +44,7 @@ def _speed(part: Entry, key: str = "speedup") -> str:
 
 def _f1(comparison: Entry) -> str:
     found = comparison["accuracy"]["macro_f1"]
-    return f"{points(found['diff'])} {interval_points(found['ci95'])}"
+    return points(found["diff"]) + (f" {interval_points(found['ci95'])}" if "ci95" in found else "")
 
 
 def _disagreements(comparison: Entry) -> str:
@@ -57,6 +57,10 @@ def _joules(entry: Entry, kind: str) -> str:
     energy = entry["energy"]
     bounds = [f"{1000 * value:.3g}" for value in energy.get(f"{kind}_ci95", [])]
     return f"{1000 * energy[f'{kind}_j']:.3g} mJ" + (f" [{', '.join(bounds)}]" if bounds else "")
+
+
+def _needs(entry: Entry) -> str:
+    return ", ".join(f"{name} {n}" for name, n in entry["latency"]["needs_n"].items())
 
 
 def _energy_blocks(energy: Entry) -> str:
@@ -80,6 +84,7 @@ _FIGURES: tuple[tuple[str, Callable[[Entry, Entry], str]], ...] = (
     ("mean KL divergence, nats", lambda v, c: f"{c['accuracy']['mean_kl']:.2g}"),
     ("p95 ms", lambda v, c: milliseconds(v["latency"]["p95_s"])),
     ("p99 ms", lambda v, c: milliseconds(v["latency"]["p99_s"])),
+    ("queries that more percentiles need", lambda v, c: _needs(v)),
     ("mean ms", lambda v, c: milliseconds(v["latency"]["mean_s"])),
     ("speedup at p90", lambda v, c: _speed(c["latency"]["p90"])),
     ("speedup at p95", lambda v, c: _speed(c["latency"]["p95"])),

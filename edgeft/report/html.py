@@ -22,9 +22,10 @@ def render(result: Result) -> str:
         [
             f"<h1>{escape(title)}</h1>",
             f'<p class="sub">{escape(dict(words.conditions(document))["machine"])} &middot; '
-            f"{escape(document['created_utc'])} &middot; preset {escape(document['preset_label'])}</p>",
+            f"{escape(words.moment(document['created_utc']))} &middot; preset {escape(document['preset_label'])}</p>",
             "" if document["validity"]["valid"] else '<p class="bad">Not valid: see the flags.</p>',
             table(*markdown.columns(document), "main"),
+            f'<p class="sub">{escape(words.marked(document))}</p>' if words.marked(document) else "",
             f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
             section("Claims", [_claim(claim) for claim in document["claims"]]),
             section("Flags", [_flag(flag) for flag in flags]),

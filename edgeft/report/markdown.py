@@ -43,6 +43,7 @@ def render(result: Result) -> str:
     parts = [
         f"# {document['data']['name']} on {document['system'].get('cpu_model', document['profile']['title'])}",
         table(*columns(document)),
+        words.marked(document),
         f"Energy {words.energy_line(document)}." if words.energy_line(document) else "",
         section("Meters that did not measure", words.meters_tried(document)),
         METHOD,

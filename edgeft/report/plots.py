@@ -61,7 +61,7 @@ def accuracy_latency(document: Mapping[str, Any]) -> Drawn:
     caption = (
         f"Accuracy against median latency. Upright bars: 95 % interval of the difference from {document['baseline']}; "
         f"lying bars: p50 to p90; filled marks and the thick line: the Pareto front ({', '.join(front)}); dotted: the "
-        "margin for “not worse”."
+        "margin for “not worse”. Marks are estimates: where bars overlap, which one is ahead may be chance."
     )
     return chart.svg("accuracy against latency"), caption
 

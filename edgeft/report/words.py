@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeft.budget import parse_budget
 from edgeft.report import state
 
 ABSENT = "-"
@@ -61,6 +61,17 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
         size=megabytes(variant.get("size_bytes")),
         memory=megabytes(variant["memory"].get("peak_rss_bytes")),
     )  # fmt: skip
+
+
+def marked(document: Mapping[str, Any]) -> str:
+    """What the mark behind a variant's name means; empty where none has it."""
+    return "(!) a flag below is about this variant." if any(row.flagged for row in rows(document)) else ""
+
+
+def moment(created_utc: str) -> str:
+    """2026-01-02T03:04:05+00:00 as a person writes it, to the minute; what is no such moment stays as it is."""
+    match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", created_utc)
+    return f"{match[1]} {match[2]} UTC" if match else created_utc
 
 
 def _of_a_query(times: Mapping[str, Any], key: str) -> str:
@@ -276,19 +287,12 @@ def budget_lines(document: Mapping[str, Any]) -> list[str]:
 
     lines = []
     for line in document.get("budget", []):
-        held = held_text(line["text"], line) + (_covered(line, document) if "value" in line else "")
+        held = held_text(line["text"], line)
         lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {held}")
     if lines:
         winner = document.get("winner")
         lines.append(f"winner: {winner}" if winner else "no variant keeps the whole budget")
     return lines
-
-
-def _covered(line: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """What the joules of a limit on energy are those of."""
-    if parse_budget(line["text"])[0].quantity != "energy":
-        return ""
-    return f" ({document['variants'][line['variant']]['energy']['coverage']})"
 
 
 def claim_line(claim: Mapping[str, Any]) -> str:

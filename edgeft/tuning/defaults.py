@@ -16,6 +16,8 @@ from edgeft.tuning.architecture import head_names
 
 _AUTO_BATCH = 32
 _SHARED_MEMORY = "/dev/shm"
+# As it was before `device` narrowed it.
+_VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 # Two batches of 32 images of 224 x 224 x 3 float32 that a loader process has ready, and as much again.
 _WORKER_BYTES = 4 * 32 * 224 * 224 * 3 * 4
 
@@ -88,16 +90,35 @@ def tracker(given: str) -> str:
 
 
 def device(given: str) -> torch.device:
-    """--device auto|cpu|cuda[:N]. Raises MachineError when there is no such GPU."""
+    """--device auto|cpu|cuda[:N]. Raises MachineError when there is no such GPU.
+
+    One GPU trains: a second one that sees other batches would have ranges of its own. That it is left out is said.
+    """
     if given == "cpu" or (given == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     _, _, number = given.partition(":")
     if number and not torch.cuda.is_initialized():
         # Trainer takes the first GPU it sees; let it see the one asked for. Must come before CUDA starts.
-        os.environ["CUDA_VISIBLE_DEVICES"] = number
+        os.environ["CUDA_VISIBLE_DEVICES"] = _named(number)
     if not torch.cuda.is_available():
         raise MachineError(f"--device {given}: torch sees no such GPU here", "use --device cpu, or see edgeft doctor")
+    if (others := torch.cuda.device_count() - 1) > 0:
+        console.say(
+            f"{others + 1} GPUs are visible, and one trains: {torch.cuda.get_device_name(0)} (the first; --device "
+            "cuda:N takes another)"
+        )
     return torch.device("cuda", 0)
+
+
+def _named(number: str) -> str:
+    """What CUDA_VISIBLE_DEVICES has to be for GPU `number` of those that this process may see, as cuda:N counts them.
+
+    A number that is not among them names none, and CUDA then finds none.
+    """
+    if _VISIBLE is None:
+        return number
+    names = [name.strip() for name in _VISIBLE.split(",") if name.strip()]
+    return names[int(number)] if int(number) < len(names) else ""
 
 
 def precision(given: str, where: torch.device) -> str:

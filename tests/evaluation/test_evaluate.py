@@ -12,7 +12,7 @@ import pytest
 
 from edgeft import checkout
 from edgeft.errors import BudgetMissed, DataError, EdgeftError, FolderError, MachineError, ModelError, UsageError
-from edgeft.evaluation import passes, run
+from edgeft.evaluation import passes, record, run
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.result import Result
 from edgeft.tasks import image_encoder
@@ -94,6 +94,32 @@ def test_a_result_names_itself_its_models_and_the_sample_of_every_query(evaluate
     starts = {name: np.unique(samples[f"{name}/query_block"], return_index=True)[1] for name in ("original", "int8")}
     first = [samples[f"{name}/query_position"][at].tolist() for name, at in starts.items()]
     assert first[0] == first[1] and len(first[0]) == 4
+
+
+def test_the_record_has_what_another_measurement_needs_to_be_the_same(evaluate):
+    document = evaluate().document
+    runtime, data, int8 = document["runtime"], document["data"], document["variants"]["int8"]
+    assert runtime["onnxruntime"]["package"].startswith("onnxruntime")
+    # onnxruntime's own defaults: nothing else was asked for
+    assert (runtime["mem_arena"], runtime["mem_pattern"], runtime["x64quantprecision"]) == (True, True, False)
+    assert data["input_shape"] == {"pixel_values": ["batch", 3, 8, 8]} and "tokenizer_sha" not in data
+    assert int8["accuracy"]["per_sample_file"] == "samples.npz"
+    assert int8["latency"]["measured_s"] == pytest.approx(int8["latency"]["mean_s"] * int8["latency"]["n"])
+    assert all({"text", "basis", "valid", "passed"} == set(claim) for claim in document["claims"])
+
+
+def test_percentiles_without_enough_queries_say_how_many_they_need():
+    # MLPerf's early stopping: p90 from 64 queries on, p95 from 130, p99 from 662
+    queries = np.arange(1, 101) * 1_000_000
+    assert record._needed(queries, (0.9, 0.95, 0.99)) == {"needs_n": {"p95": 130, "p99": 662}}
+    assert record._needed(queries, (0.9,)) == {}
+    assert set(record._estimates(queries, (0.9, 0.95, 0.99))) == {"p90_s"}
+
+
+def test_macro_f1_of_the_same_answers_has_no_interval(evaluate):
+    """Every resample of equal answers is equal: [0, 0] would look like certainty."""
+    found = evaluate().document["comparisons"]["int8"]["accuracy"]
+    assert found["agreement"] == 1.0 and found["macro_f1"] == {"diff": 0.0} and found["ci95"][0] < 0 < found["ci95"][1]
 
 
 def test_cold_start_and_steady_runs_are_apart(evaluate):

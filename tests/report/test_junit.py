@@ -38,6 +38,19 @@ def test_what_was_not_measured_is_a_failure():
     assert found.find("testcase/failure").get("message") == "energy<=1J (not measured)"
 
 
+def test_joules_are_told_with_what_they_are_of_wherever_a_limit_is_told():
+    content = document()
+    for variant, joules in zip(content["variants"].values(), (0.08, 0.05), strict=True):
+        variant["energy"] = {"status": "measured", "coverage": "CPU package", "gross_j": joules}
+    content["budget"], winner = limits.check(parse_budget("energy<=30mJ"), content)
+    found = ElementTree.fromstring(junit.render(content).encode()).find("testsuite")
+    missed = "energy<=30mJ (int8 has 50 mJ of CPU package)"
+    assert winner is None and found.find("testcase/failure").get("message") == missed
+    assert limits.missed_text(content["budget"][0]) == missed
+    assert found.find("testcase/system-out").text.splitlines()[0] == "original: 80 mJ of CPU package, missed"
+    assert words.budget_lines(content)[0] == "MISS  energy<=30mJ  int8 has 50 mJ of CPU package"
+
+
 def test_what_is_not_valid_is_a_failure_with_its_reason():
     content = document()
     flag = {"code": "throttled", "severity": "invalid", "evidence": "it was hot", "affects": "latency"}

@@ -65,7 +65,8 @@ def energy(gross_j: float, **more) -> dict:
 @pytest.fixture
 def measured(tmp_path):
     content = document(budget=[
-        {"text": "energy<=30mJ", "passed": False, "value": 0.0536, "variant": "int8", "by_variant": {}}])  # fmt: skip
+        {"text": "energy<=30mJ", "passed": False, "value": 0.0536, "coverage": "module", "variant": "int8",
+         "by_variant": {}}])  # fmt: skip
     content["variants"]["original"]["energy"] = energy(0.0804)
     content["variants"]["int8"]["energy"] = energy(0.0536, wraps=1)
     content["comparisons"]["int8"]["energy"] = {"ratio": 0.667, "verdict": "less", "coverage": "module"}
@@ -106,7 +107,7 @@ def test_energy_is_never_told_without_what_it_covers(measured):
     joined = " ".join(text.split())
     assert "covers module; sensor: INA3221, steps of 40 mW" in joined
     assert "80.4 mJ an example (module), 4 W" in joined
-    assert "energy<=30mJ int8 has 53.6 mJ (module)" in joined and "has 53.6 mJ (module)" in markdown
+    assert "energy<=30mJ int8 has 53.6 mJ of module" in joined and "has 53.6 mJ of module" in markdown
 
 
 def test_sensor_samples_wraps_and_meters_tried_are_in_the_reports(measured):
@@ -217,3 +218,19 @@ def test_a_result_without_its_document_is_unfinished(tmp_path):
     (tmp_path / "half").mkdir()
     with pytest.raises(FolderError, match=r"result.json is missing"):
         Result.open(tmp_path / "half")
+
+
+def test_the_mark_behind_a_name_is_explained_where_it_stands(result):
+    for form in ("markdown", "html"):
+        shown = print_as(form, result)
+        assert shown.count("(!) a flag below is about this variant.") == 1 and "int8 (!)" in shown
+    content = document()
+    content["validity"]["flags"] = []
+    assert words.marked(content) == ""
+
+
+@pytest.mark.parametrize(
+    ("created", "shown"), [("2026-01-02T03:04:05+00:00", "2026-01-02 03:04 UTC"), ("last week", "last week")]
+)
+def test_a_moment_is_written_to_the_minute(created, shown):
+    assert words.moment(created) == shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,29 @@ def test_a_gpu_that_is_not_there() -> None:
         defaults.device("cuda")
 
 
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"is_available": True, "is_initialized": False, "device_count": 2}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: f"GPU {number}")
+
+
+def test_with_two_gpus_one_trains_and_that_is_said(two_gpus: None, capsys: pytest.CaptureFixture[str]) -> None:  # Q17
+    assert defaults.device("auto") == torch.device("cuda", 0)
+    assert "2 GPUs are visible, and one trains: GPU 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("visible", "number", "named"),
+    [(None, "1", "1"), ("2,5", "1", "5"), ("GPU-8f, GPU-3c", "0", "GPU-8f"), ("2,5", "2", ""), ("", "0", "")],
+)
+def test_a_gpu_is_counted_among_those_that_are_visible(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch, visible: str | None, number: str, named: str
+) -> None:
+    """On a shared server the second of the two GPUs one was given is not the second of the server."""
+    monkeypatch.setattr(defaults, "_VISIBLE", visible)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "as it was")
+    defaults.device(f"cuda:{number}")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == named

@@ -118,9 +118,29 @@ def test_the_ratio_and_the_sentence_name_what_is_covered():
     comparison = {"accuracy": {"n": 5, "ci95": [0, 0], "margin": 0.01, "verdict": "not worse"}, "energy": found}
     text = claims({"int8": comparison}, "original", [])[-1]["text"]
     assert text.startswith(f"int8 takes at least {int(100 * (1 - high))} % less CPU-package energy than original")
+    assert [claim["passed"] for claim in claims({"int8": comparison}, "original", [])] == [True, True]
     broken = [{"severity": "invalid", "affects": "energy", "evidence": "the meter died"}]
     valid = {claim["text"]: claim["valid"] for claim in claims({"int8": comparison}, "original", broken)}
     assert valid[text] is False and list(valid.values())[0] is True
+
+
+@pytest.mark.parametrize(
+    ("coverage", "words"),
+    [
+        ("CPU package", "no difference in CPU-package energy between"),
+        ("CPU package and memory", "no difference in CPU-package-and-memory energy between"),
+        ("USB-C input", "no difference in USB-C-input energy between"),
+        ("platform (psys)", "no difference in energy (platform (psys)) between"),
+        ("CPU, GPU and ANE (estimate)", "no difference in energy (CPU, GPU and ANE (estimate)) between"),
+    ],
+)
+def test_what_every_meter_covers_can_be_said_in_a_sentence(coverage, words):
+    comparison = {
+        "accuracy": {"n": 5, "ci95": [0, 0], "margin": 0.01, "verdict": "worse", "diff": -0.1},
+        "energy": {"ratio": 1.0, "coverage": coverage, "verdict": "undecided"},
+    }
+    worse, unclear = claims({"int8": comparison}, "original", [])
+    assert unclear["text"].startswith(words) and (worse["passed"], unclear["passed"]) == (False, False)
 
 
 def test_sampled_watts_agree_with_the_closed_form():
