@@ -20,7 +20,7 @@ from edgeft.sysfiles import Tree
 
 _DEVICE = ("numpy", "onnxruntime", "PIL", "tokenizers")
 _TRAIN = ("torch", "transformers", "accelerate", "safetensors", "timm", "onnx")
-_REPORT = ("matplotlib", "jinja2")
+_REPORT = ("matplotlib",)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def _group(about: str, modules: tuple[str, ...], extra: str) -> Finding:
     if not absent:
         versions = [f"{module} {packages.version_of(module) or ''}".strip() for module in modules]
         return Finding(about, ", ".join(versions))
-    needed_for = {"train": "edgeft tune and export", "report": "HTML reports"}[extra]
-    state = f"not installed: {', '.join(absent)} (only {needed_for} need them)"
+    needed_for = {"train": "edgeft tune and export", "report": "the picture curves.png of edgeft tune"}
+    state = f"not installed: {', '.join(absent)} (only for {needed_for[extra]})"
     return Finding(about, state, f"pip install 'edgeft[{extra}]'")
 
 

@@ -62,7 +62,7 @@ def test_what_is_missing_is_named_by_module_with_the_extra_that_brings_it() -> N
     assert reason is not None and "no_such_module is not installed" in reason.what
     assert packages.how_to_install("onnxruntime") == "pip install 'edgeft[device]'"
     assert packages.how_to_install("torch.nn") == "pip install 'edgeft[train]'"
-    assert packages.how_to_install("jinja2") == "pip install 'edgeft[report]'"
+    assert packages.how_to_install("matplotlib") == "pip install 'edgeft[report]'"
 
 
 def test_a_vendors_runtime_satisfies_by_module_name(fake: Path) -> None:
@@ -174,3 +174,10 @@ def test_doctor_says_that_eval_cannot_work(fake: Path) -> None:
     module(fake, "onnxruntime", "raise ImportError('no')")
     blocking = [finding for finding in doctor.examine(RECORDED / "raspberry-pi-5") if finding.blocks_eval]
     assert [finding.about for finding in blocking] == ["onnxruntime"]
+
+
+def test_doctor_says_what_a_missing_package_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "is_installed", lambda module: False)
+    found = doctor._group("report packages", doctor._REPORT, "report")
+    assert found.state == "not installed: matplotlib (only for the picture curves.png of edgeft tune)"
+    assert found.fix == "pip install 'edgeft[report]'"

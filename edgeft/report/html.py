@@ -9,6 +9,7 @@ from typing import Any
 
 from edgeft.evaluation.result import Result
 from edgeft.report import figures, markdown, plots, words
+from edgeft.report.budget_words import budget_lines
 from edgeft.report.svg import legend_mark
 from edgeft.report.variant_html import what_changed
 
@@ -29,7 +30,7 @@ def render(result: Result) -> str:
             f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
             section("Claims", [_claim(claim) for claim in document["claims"]]),
             section("Flags", [_flag(flag) for flag in flags]),
-            listed("Budget", words.budget_lines(document)),
+            listed("Budget", budget_lines(document)),
             "<h2>Plots</h2>", _legend(document), charts(plots.all_plots(result)),
             *what_changed(result),
             "<h2>All figures</h2>", table(("", *document["variants"]), figures.rows(document), "figures"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgeft.evaluation.result import Result
 from edgeft.report import confusion, figures, plots, words
+from edgeft.report.budget_words import budget_lines
 
 _ENERGY = "energy an example"
 _HEAD = (
@@ -52,7 +53,7 @@ def render(result: Result) -> str:
             "Flags" if document["validity"]["valid"] else "Flags: NOT VALID",
             map(words.flag_line, document["validity"]["flags"]),
         ),
-        section("Budget", words.budget_lines(document)),
+        section("Budget", budget_lines(document)),
         "## Conditions\n\n" + table(("condition", "value"), words.conditions(document)),
         "## All figures\n\n" + table(("figure", *document["variants"]), figures.rows(document)),
         f"Pareto front of accuracy and median latency: {', '.join(plots.pareto(document))}.",

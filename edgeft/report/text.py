@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeft.evaluation.result import Result
 from edgeft.report import words
+from edgeft.report.budget_words import budget_lines
 from edgeft.report.words import Row
 
 WIDTH = 80
@@ -25,7 +26,7 @@ def render(result: Result) -> str:
         _listed(words.details(document)),
         _titled("claims", map(words.claim_line, document["claims"])),
         _titled("flags" if document["validity"]["valid"] else "flags: NOT VALID", _flags(document)),
-        _titled("budget", words.budget_lines(document)),
+        _titled("budget", budget_lines(document)),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -282,19 +282,6 @@ def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def budget_lines(document: Mapping[str, Any]) -> list[str]:
-    from edgeft.evaluation.limits import held_text
-
-    lines = []
-    for line in document.get("budget", []):
-        held = held_text(line["text"], line)
-        lines.append(f"{'pass' if line['passed'] else 'MISS'}  {line['text']}  {line['variant']} has {held}")
-    if lines:
-        winner = document.get("winner")
-        lines.append(f"winner: {winner}" if winner else "no variant keeps the whole budget")
-    return lines
-
-
 def claim_line(claim: Mapping[str, Any]) -> str:
     return f"{'' if claim['valid'] else 'NOT VALID: '}{claim['text']} ({claim['basis']})"
 

@@ -62,6 +62,7 @@ def refuse_place(output: Path, data: str) -> None:
     folder = Path(data).expanduser()
     if folder.is_dir() and folder.resolve() in (Path(output).resolve(), *Path(output).resolve().parents):
         raise UsageError(f"--output {output} lies inside --data {data}", "choose a folder outside it")
+    files.refuse_unwritable(Path(output))
 
 
 def refuse_idle(wish: Wish, scheme: Scheme | None) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -103,6 +104,21 @@ def test_ids_of_another_integer_type_are_cast(text_bundle):  # E03
     ids = np.array([[2, 5, 6, 3]], np.int32)
     batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     assert sessions.answer(session, batch).shape == (1, 3)
+
+
+def test_a_text_model_with_free_axes_is_quantized_without_shape_inference(quick, monkeypatch):  # E06
+    """Grids are placed in torch, where every size is known while it runs; a failing inference stops nothing."""
+    def fails(*given, **more):
+        raise onnx.shape_inference.InferenceError("incomplete symbolic shape inference")
+
+    for name in ("infer_shapes", "infer_shapes_path"):
+        monkeypatch.setattr(onnx.shape_inference, name, fails)
+    bundle = quick("int8")
+    inputs = onnx.load(bundle.path / "int8.onnx").graph.input
+    axes = {one.name: [axis.dim_param for axis in one.type.tensor_type.shape.dim] for one in inputs}
+    assert axes == dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), ["batch", "sequence"])
+    coverage = bundle.variants["int8"]["integer_coverage"]
+    assert coverage["integer"] == coverage["all"] > 0
 
 
 def test_report_tells_kernels_checks_and_accuracy_after_every_step(text_bundle):  # Q12

@@ -6,7 +6,8 @@ import pytest
 
 from edgeft.budget import parse_budget
 from edgeft.evaluation import limits
-from edgeft.report import junit, words
+from edgeft.report import junit
+from edgeft.report.budget_words import budget_lines
 from tests.report.sample import document
 
 
@@ -38,6 +39,23 @@ def test_what_was_not_measured_is_a_failure():
     assert found.find("testcase/failure").get("message") == "energy<=1J (not measured)"
 
 
+def test_a_winner_among_several_is_to_be_measured_once_more():
+    content = document()
+    assert budgeted(content, "size<=10MB")[-1] == "winner: int8"
+    content["variants"]["int8-ptq"] = content["variants"]["int8"]
+    content["comparisons"]["int8-ptq"] = content["comparisons"]["int8"]
+    assert budgeted(content, "size<=10MB")[-1] == (
+        "winner: int8, chosen among int8, int8-ptq by these same figures, which flatters it a little; before "
+        "quoting its speed, measure it again: --variants original,int8 --seed 1"
+    )
+    assert budgeted(content, "size<=1GB,accuracy>=93.2%")[-1] == "winner: original"
+
+
+def budgeted(content, budget):
+    content["budget"], content["winner"] = limits.check(parse_budget(budget), content)
+    return budget_lines(content)
+
+
 def test_joules_are_told_with_what_they_are_of_wherever_a_limit_is_told():
     content = document()
     for variant, joules in zip(content["variants"].values(), (0.08, 0.05), strict=True):
@@ -48,7 +66,7 @@ def test_joules_are_told_with_what_they_are_of_wherever_a_limit_is_told():
     assert winner is None and found.find("testcase/failure").get("message") == missed
     assert limits.missed_text(content["budget"][0]) == missed
     assert found.find("testcase/system-out").text.splitlines()[0] == "original: 80 mJ of CPU package, missed"
-    assert words.budget_lines(content)[0] == "MISS  energy<=30mJ  int8 has 50 mJ of CPU package"
+    assert budget_lines(content)[0] == "MISS  energy<=30mJ  int8 has 50 mJ of CPU package"
 
 
 def test_what_is_not_valid_is_a_failure_with_its_reason():
@@ -59,7 +77,7 @@ def test_what_is_not_valid_is_a_failure_with_its_reason():
     found = ElementTree.fromstring(junit.render(content).encode()).find("testsuite")
     assert winner is None and found.get("failures") == "1"
     assert found.find("testcase/failure").get("message") == "latency_p50<=1s (int8 has 0.0134 s, not valid: it was hot)"
-    assert words.budget_lines(content)[0] == "MISS  latency_p50<=1s  int8 has 0.0134 s, not valid: it was hot"
+    assert budget_lines(content)[0] == "MISS  latency_p50<=1s  int8 has 0.0134 s, not valid: it was hot"
 
 
 @pytest.mark.parametrize("name", ["a<b & c", 'q"uote'])
