@@ -163,4 +163,4 @@ def spelled(text: str, value: float) -> str:
     """`value` in the unit the limit `text` is written in."""
     quantity = parse_budget(text)[0].quantity
     unit = text.strip()[len(text.strip().rstrip(ascii_letters + "%")) :]
-    return f"{value / QUANTITIES[quantity][unit.upper()]:.4g} {unit}"
+    return f"{value / QUANTITIES[quantity][unit.upper()]:.4g} {unit}".replace(" x", "x")  # a ratio is written 0.5x

@@ -30,7 +30,7 @@ def render(result: Result) -> str:
             f"<p>Energy {escape(words.energy_line(document))}.</p>" if words.energy_line(document) else "",
             section("Claims", [_claim(claim) for claim in document["claims"]]),
             section("Flags", [_flag(flag) for flag in flags]),
-            listed("Budget", budget_lines(document)),
+            section("Budget", [_limit(line) for line in budget_lines(document)]),
             "<h2>Plots</h2>", _legend(document), charts(plots.all_plots(result)),
             *what_changed(result),
             "<h2>All figures</h2>", table(("", *document["variants"]), figures.rows(document), "figures"),
@@ -98,6 +98,15 @@ def listed(title: str, lines: Iterable[str]) -> str:
 def pairs(lines: Sequence[tuple[str, str]]) -> str:
     body = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in lines)
     return f'<table class="kv">{body}</table>'
+
+
+def _limit(line: str) -> str:
+    """ "MISS  latency_p90<=10ms  int8 has 14 ms" with its three parts set apart; the winner's line as it is."""
+    verdict, *rest = line.split("  ")
+    if not rest:
+        return f"<li>{escape(line)}</li>"
+    kind = "kept" if verdict == "pass" else "invalid"
+    return f'<li class="{kind}"><b>{escape(verdict)}</b> {escape(": ".join(rest))}</li>'
 
 
 def _claim(claim: Mapping[str, Any]) -> str:

@@ -95,7 +95,8 @@ def distributions(document: Mapping[str, Any], samples: Mapping[str, NDArray[Any
         chart.text(chart.x.end, floor - row + 18, name, "label", "end")
     caption = (
         "How long queries took, one row a variant, each to the height of its own peak. Solid: median; dashed: p90. "
-        f"None is left out of the figures; the slowest {1 - _KEPT:.0%} lie right of the picture."
+        f"None is left out of the figures; the slowest {1 - _KEPT:.0%} lie right of the picture. The axis "
+        "begins at the fastest query, not at 0."
     )
     return chart.svg("latency distributions"), caption
 
@@ -149,9 +150,11 @@ def energy(document: Mapping[str, Any]) -> Drawn:
         if entry.get("net_j", 0) > 0:
             chart.bar(chart.x.at(0), chart.x.at(1000 * entry["net_j"]), top + 15, 16, f"s{series} full")
         low, high = (chart.x.at(1000 * max(bound, 0.0)) for bound in bounds[name])
-        chart.line([(low, top + 23), (high, top + 23)], "axis whisker")
+        chart.line([(low, top + 23), (high, top + 23)], "bound")
+        for end in (low, high) if high > low else ():
+            chart.line([(end, top + 19), (end, top + 27)], "bound")
     covered = ", ".join(sorted({f"{entry['coverage']} ({entry['status']})" for entry in found.values()}))
-    return chart.svg("energy"), f"Energy of {covered}: whole bar gross, dark part net of idle, thin " \
+    return chart.svg("energy"), f"Energy of {covered}: whole bar gross, dark part net of idle, capped " \
         "line the 95 % interval of gross over blocks."  # fmt: skip
 
 

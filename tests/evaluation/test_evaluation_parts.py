@@ -376,7 +376,7 @@ def test_the_winner_is_not_chosen_by_joules_that_are_not_valid():
         ("size<=10MB", 4.5e6, "4.5 MB"),
         ("accuracy>=-1pt", -0.013, "-1.3 pt"),
         ("accuracy>=92%", 0.913, "91.3 %"),
-        ("size<=0.3x", 0.25, "0.25 x"),
+        ("size<=0.3x", 0.25, "0.25x"),
     ],
 )
 def test_values_are_spelled_in_the_unit_of_the_limit(text, value, shown):

@@ -1,6 +1,7 @@
 """Charts: what is drawn can be worked out from round figures."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +73,25 @@ def test_energy_is_drawn_only_where_it_was_measured(tmp_path):
         }  # fmt: skip
     html = print_as("html", write_result(tmp_path / "b", content))
     assert "original: 80 mJ" in html and "int8: 50 mJ" in html and "Energy of CPU package (measured)" in html
+
+
+def test_every_part_of_a_chart_has_a_colour(tmp_path):
+    """A line of a class that takes its colour from a series is invisible without one."""
+    style = (Path(plots.__file__).with_name("style.css")).read_text()
+    coloured = {name for name, rule in re.findall(r"\.([a-z]+) \{([^}]*)\}", style) if "var(--c)" in rule}
+    assert {"whisker", "trace", "ridge", "mid", "tail", "full", "hollow"} <= coloured
+    content = document()
+    for name, gross in (("original", 0.080), ("int8", 0.050)):
+        content["variants"][name]["energy"] = {
+            "status": "measured", "source": "rapl", "coverage": "CPU package", "gross_j": gross, "net_j": 0.02,
+            "gross_ci95": [gross - 0.001, gross + 0.001],
+        }  # fmt: skip
+    drawn = [svg for svg, _ in plots.all_plots(write_result(tmp_path / "result", content))]
+    classes = [found.split() for svg in drawn for found in re.findall(r'class="([^"]+)"', svg)]
+    assert len(drawn) == 4 and sum(names == ["bound"] for names in classes) == 6
+    for names in classes:
+        assert not coloured.intersection(names) or any(re.fullmatch(r"s\d", name) for name in names), names
+        assert all(re.search(rf"\.{name}\b", style) for name in names), names
 
 
 def by_class(**recalls):

@@ -123,7 +123,7 @@ def test_sensor_samples_wraps_and_meters_tried_are_in_the_reports(measured):
 def test_the_energy_chart_has_the_intervals(measured):
     svg, caption = plots.energy(measured.document)
     # x runs from 0 at 14 to 1.02 * 88.44 mJ at 446: the interval of 72.36 to 88.44 lies between 360.52 and 437.53
-    assert '<polyline class="axis whisker" fill="none" points="360.52,37 437.53,37"/>' in svg
+    assert '<polyline class="bound" fill="none" points="360.52,37 437.53,37"/>' in svg
     assert "module" in caption and "95 % interval" in caption
 
 
@@ -234,3 +234,9 @@ def test_the_mark_behind_a_name_is_explained_where_it_stands(result):
 )
 def test_a_moment_is_written_to_the_minute(created, shown):
     assert words.moment(created) == shown
+
+
+def test_limits_of_a_budget_stand_out_in_html(measured):
+    shown = print_as("html", measured)
+    assert '<li class="invalid"><b>MISS</b> energy&lt;=30mJ: int8 has 53.6 mJ of module</li>' in shown
+    assert "<li>no variant keeps the whole budget</li>" in shown

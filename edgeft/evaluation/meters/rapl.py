@@ -167,11 +167,12 @@ def _why_nothing(world: World) -> Unavailable:
     known = machine.describe_machine(world.root)
     if world.tree.glob(f"{_POWERCAP}/intel-rapl*"):
         return Unavailable("powercap has no package counter that works (its range is 0)")
-    if "container" in known:
+    if "container" in known and "virtualization" not in known:
         return Unavailable(f"a {known['container']} container shows no /sys/class/powercap", _MOUNTED)
-    if "virtualization" in known:
+    if "virtualization" in known:  # also around a container, which then has nothing to be given
         kind = known["virtualization"]
-        return Unavailable(f"a virtual machine ({kind}) has no energy counters", "measure on the host")
+        named = "a virtual machine" if kind == "virtual machine" else f"a virtual machine ({kind})"
+        return Unavailable(f"{named} has no energy counters", "measure on the host, or with an external meter")
     if known.get("architecture") not in ("x86_64", "AMD64", None):
         return Unavailable("only Intel and AMD processors have RAPL")
     return Unavailable("no /sys/class/powercap/intel-rapl:* here", "sudo modprobe intel_rapl_msr")
