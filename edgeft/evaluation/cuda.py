@@ -22,10 +22,15 @@ def card_uuid(number: int, world: World) -> str | None:
         device, found = ctypes.c_int(), (ctypes.c_ubyte * 16)()
         _call(library, "cuInit", ctypes.c_uint(0))
         _call(library, "cuDeviceGet", ctypes.byref(device), ctypes.c_int(number))
-        _call(library, "cuDeviceGetUuid", ctypes.byref(found), device)
+        _call(library, _uuid_function(library), ctypes.byref(found), device)
     except (OSError, AttributeError):
         return None
     return f"GPU-{uuid.UUID(bytes=bytes(found))}"
+
+
+def _uuid_function(library: Any) -> str:
+    """The first version names the whole card; a driver without it names the part that this process may use."""
+    return "cuDeviceGetUuid" if hasattr(library, "cuDeviceGetUuid") else "cuDeviceGetUuid_v2"
 
 
 def _call(library: Any, function: str, *arguments: Any) -> None:

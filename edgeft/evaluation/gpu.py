@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,8 +59,7 @@ def card_of(provider: str, options: Mapping[str, Any], world: World | None = Non
     world = world or World()
     try:
         nvml = Nvml(world.load(LIBRARY))
-        named = cuda.card_uuid(int(options.get("device_id", 0)), world)
-        card = nvml.card_named(named) if named else nvml.card(_number(options))
+        card = _card(nvml, options, world)
     except OSError:
         return None
     about = _read(
@@ -74,6 +74,15 @@ def card_of(provider: str, options: Mapping[str, Any], world: World | None = Non
         other_processes=lambda: nvml.processes(card),
     )
     return Gpu(nvml, card, about)
+
+
+def _card(nvml: Nvml, options: Mapping[str, Any], world: World) -> Any:
+    """By what CUDA calls it; by its number where CUDA does not say, or says the name of a part (MIG)."""
+    named = cuda.card_uuid(int(options.get("device_id", 0)), world)
+    if named is not None:
+        with contextlib.suppress(ReadError):
+            return nvml.card_named(named)
+    return nvml.card(_number(options))
 
 
 def _number(options: Mapping[str, Any]) -> int:

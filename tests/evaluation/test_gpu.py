@@ -67,6 +67,12 @@ def test_where_cuda_does_not_say_its_numbers_are_taken_for_those_of_nvml(monkeyp
     assert card(two_cards(())).uuid == uuid_of(1)
 
 
+def test_the_name_of_a_part_of_a_card_is_none_of_nvml(monkeypatch):
+    library = two_cards(cuda=(7, 0))  # NVML knows the cards 0 and 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert card(library).uuid == uuid_of(1)
+
+
 def test_energy_is_read_from_the_card_the_model_runs_on():
     library = two_cards()
     here = world("/nowhere", load=lambda name: library)
