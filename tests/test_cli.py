@@ -78,7 +78,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["tune", "-m", "x", "-d", "y", "--epochs", "-1"], "--epochs -1 is not right; expected a number of at least 0"),
         (["tune", "-m", "x", "-d", "y", "-p", "raspbery-pi-5"], "did you mean 'raspberry-pi-5'"),
         (["tune", "-m", "x", "-d", "y", "-s", "u8s9"], "did you mean 'u8s8'"),
-        (["eval", "b", "--budget", "accuracy>=1"], "is not a limit"),
+        (["eval", "b", "--budget", "accuracy>=1"], "has no unit"),
         (["eval"], "edgeft eval needs BUNDLE"),
         (["eval", "b", "--preset", "quik"], "did you mean 'quick'?"),
         (["run"], "Missing option '--recipe'"),

@@ -119,9 +119,14 @@ def opener(paths: Mapping[str, Path], settings: Settings, output: str, together:
     return here
 
 
-def capacity(paths: Mapping[str, Path], settings: Settings) -> int:
-    """How many variants are open at a time."""
-    return shelves.capacity([path.stat().st_size for path in paths.values()], settings.provider, available_bytes())
+def capacity(
+    paths: Mapping[str, Path], settings: Settings, probes: Mapping[str, Sequence[Probe]], same: Mapping[str, str]
+) -> int:
+    """How many variants are open at a time, by what each took in its fresh process; `same`: further names -> the
+    variant whose file they are."""
+    sizes = {name: path.stat().st_size for name, path in paths.items()}
+    taken = {name: max(one.session_bytes or 0 for one in probes[same.get(name, name)]) for name in paths}
+    return shelves.capacity(list(sizes.values()), settings.provider, available_bytes(), list(taken.values()))
 
 
 def accuracy(shelf: Shelf, samples: Samples, n_labels: int, kept: Unfinished) -> Answers:

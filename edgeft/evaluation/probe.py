@@ -59,6 +59,12 @@ class Probe:
     query_s: float = 0.0
 
     @property
+    def session_bytes(self) -> int | None:
+        """What the model took at most, opening it included; None where the system does not say."""
+        known = self.peak_rss_bytes is not None and self.base_rss_bytes is not None
+        return max(self.peak_rss_bytes - self.base_rss_bytes, 0) if known else None  # type: ignore[operator]
+
+    @property
     def integer_nodes(self) -> int:
         return sum(n for name, n in self.nodes_by_kernel.items() if name in INTEGER_KERNELS)
 

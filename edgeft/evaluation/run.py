@@ -86,9 +86,10 @@ def evaluate(spec: EvalSpec) -> Result | None:
         probes = passes.cold(paths, settings, output, samples, preset, kept)
         twice = aa.more_paths(preset, baseline, paths)
         opened = {**paths, **twice}
-        together = passes.capacity(opened, settings)
+        same = dict.fromkeys(twice, baseline)
+        together = passes.capacity(opened, settings, probes, same)
         shelf = Shelf(passes.opener(opened, settings, output, together), names, together)
-        spent_s = passes.costs(probes, dict.fromkeys(twice, baseline), samples, together < len(opened))
+        spent_s = passes.costs(probes, same, samples, together < len(opened))
         passes.say_how_long(spent_s, names, len(examples), preset, spec.scenario, choice.meter, start, kept)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
         names = passes.leave_out_faulty(answers, baseline, shelf)

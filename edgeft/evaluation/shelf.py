@@ -56,13 +56,19 @@ class Shelf:
             self.drop(name)
 
 
-def capacity(file_bytes: Sequence[int], provider: str = _CPU, available_bytes: int | None = None) -> int:
+def capacity(
+    file_bytes: Sequence[int], provider: str = _CPU, available_bytes: int | None = None, taken_bytes: Sequence[int] = ()
+) -> int:
     """All variants at once when they fit beside the largest file's own room, else one at a time.
+
+    taken_bytes   what each took in a process of its own, 0 = unknown: with what its layers pass on, which the file
+                  does not tell
 
     Other providers than the CPU's may compile a model for minutes when they open it: there all are open as long as
     the memory of the machine (available_bytes, None = unknown) holds them.
     """
-    needed = MEMORY_A_FILE_BYTE * sum(file_bytes)
+    # What a process takes on an accelerator is mostly the driver's, once for all variants.
+    needed = max(MEMORY_A_FILE_BYTE * sum(file_bytes), sum(taken_bytes) if provider == _CPU else 0)
     room = max(file_bytes) + FREE_ROOM_BYTES if provider == _CPU else available_bytes or needed
     return len(file_bytes) if needed <= room else 1
 

@@ -236,6 +236,11 @@ def test_capacity_keeps_to_the_larger_file_and_its_room():
     # 2 x (18 + 5) MB fits beside 18 + 60; 2 x (90 + 90) MB does not fit beside 90 + 60.
     assert shelf.capacity([18_000_000, 5_000_000]) == 2
     assert shelf.capacity([90_000_000, 90_000_000]) == 1
+    # Files of 13.5, 13.5, 3.8 and 3.8 MB that took 43 and 21 MB with what layers pass on: 128 MB beside 13.5 + 60.
+    files, taken = [13_500_000, 13_500_000, 3_800_000, 3_800_000], [43_000_000, 43_000_000, 21_000_000, 21_000_000]
+    assert (shelf.capacity(files), shelf.capacity(files, taken_bytes=taken)) == (4, 1)
+    assert shelf.capacity(files[1:3], taken_bytes=[43_000_000, 21_000_000]) == 2
+    assert shelf.capacity(files, "TensorrtExecutionProvider", 500_000_000, taken) == 4
     # A provider that compiles keeps them open while 2 x (90 + 90) MB are there.
     assert shelf.capacity([90_000_000, 90_000_000], "TensorrtExecutionProvider", 360_000_000) == 2
     assert shelf.capacity([90_000_000, 90_000_000], "TensorrtExecutionProvider", 359_000_000) == 1

@@ -27,6 +27,11 @@ def wide_texts(path):
     return path
 
 
+def test_what_a_session_took_is_its_peak_without_what_was_there_before():
+    assert probe.Probe(0.1, 0.01, 104_000_000, 60_700_000).session_bytes == 43_300_000
+    assert probe.Probe(0.1, 0.01, 104_000_000, None).session_bytes is None
+
+
 @pytest.mark.skipif(probe.memory_bytes("VmRSS") is None, reason="this system does not say what is resident")
 @pytest.mark.parametrize("profile", ["generic", "raspberry-pi-zero-2w"])
 def test_the_peak_that_is_reported_holds_for_texts_of_any_length(tmp_path, profile):
