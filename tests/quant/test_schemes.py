@@ -1,5 +1,5 @@
-"""Where each narrow scheme puts quantizers in a small BERT: two layers of six linear layers and two products, a pooler
-and a classifier."""
+"""Where each narrow scheme puts quantizers in a small BERT: two layers of six linear layers and one attention, a
+pooler and a classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import fx, nn
 from edgeft.quant.blocks import BlockQuantizer
 from edgeft.quant.data import DataQuantizer
 from edgeft.quant.engine import QuantModel, build, calibrate
-from edgeft.quant.operators import MATMUL, name_of
+from edgeft.quant.operators import ATTENTION, name_of
 from edgeft.quant.quantizer import BiasQuantizer, Quantizer
 from edgeft.quant.store import load_state, save_state
 from edgeft.scheme import INT4, SCHEMES, U8S8_DYNAMIC, U8S8_INT4, Scheme
@@ -50,7 +50,7 @@ def test_int4_puts_linear_layers_in_blocks_and_leaves_the_rest() -> None:
     # query, key and value read one tensor, so 4 of a layer's 6, and two more
     assert len({id(each) for each in data}) == 2 * 4 + 2
     assert [name for name, _ in quantized.float_nodes] == [
-        node.name for node in quantized.graph.graph.nodes if name_of(node) in MATMUL
+        node.name for node in quantized.graph.graph.nodes if name_of(node) == ATTENTION
     ]
     others = [q for _, q in quantized.quantizers() if not isinstance(q, BlockQuantizer)]
     assert [q.grid for q in others] == [INT4.table] * 3
@@ -61,16 +61,16 @@ def test_mixed_has_4_bits_where_data_may_stay_float_and_8_elsewhere() -> None:
     quantized, _ = built(U8S8_INT4)
     weights = [reads(quantized, node, 1) for node in linear_layers(quantized)]
     bits = [weight.grid.bits for weight in weights]  # type: ignore[union-attr]
-    # query, key, value, then the projection of what attention moved on its grid, then the two of the feed-forward;
+    # query, key, value, the projection of what attention answers in float, and the two of the feed-forward;
     # the pooler reads a slice of what lies on a grid, and the classifier is the last
-    assert bits == [4, 4, 4, 8, 4, 4] * 2 + [8, 8]
+    assert bits == [4, 4, 4, 4, 4, 4] * 2 + [8, 8]
     eight = [node for node, width in zip(linear_layers(quantized), bits, strict=True) if width == 8]
     assert all(isinstance(reads(quantized, node, 2), BiasQuantizer) for node in eight)
     # nothing else reads what gelu writes, so it is on no grid of its own
     gelu = [node for node in quantized.graph.graph.nodes if name_of(node) == "gelu"]
     assert all(isinstance(reads_it(quantized, node), DataQuantizer) for node in gelu)
-    products = [node for node in quantized.graph.graph.nodes if name_of(node) in MATMUL]
-    assert all(isinstance(reads(quantized, node, 0), nn.Module) for node in products)
+    attention = [node for node in quantized.graph.graph.nodes if name_of(node) == ATTENTION]
+    assert len(attention) == 2 and all(name_of(part) == "linear" for node in attention for part in node.args[:3])
 
 
 def reads_it(quantized: QuantModel, node: fx.Node) -> nn.Module:
