@@ -182,7 +182,7 @@ def _head(node: fx.Node) -> fx.Node:
 
 def kind_of(node: fx.Node) -> str:
     """The operator as people call it: "softmax" of "softmax.int", "conv1d" of "conv1d.padding"."""
-    return name_of(node).partition(".")[0]
+    return name_of(node).removeprefix("edgeft.").partition(".")[0]
 
 
 def module_of(node: fx.Node) -> str:

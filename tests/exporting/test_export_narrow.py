@@ -12,6 +12,7 @@ from edgeft.exporting import sessions
 from edgeft.exporting.acts import choose_variants
 from edgeft.exporting.run import export
 from edgeft.profile import load_profile
+from edgeft.quant.attention import WHY_FLOAT
 from edgeft.runfolder import Run
 from edgeft.specs import ExportSpec
 from edgeft.tasks import TASKS
@@ -44,10 +45,10 @@ def test_files_of_4_bit_weights_are_called_so(int4):
     assert int4.variants["int4-ptq"]["title"] == "weights rounded, not trained"
     found = int4.variants["int4"]
     assert (found["opset"], found["ir_version"], found["scheme"]) == (21, 10, "int4")
-    # 14 linear layers; the products of attention stay float
-    assert found["integer_coverage"]["integer"] == 14 and found["integer_coverage"]["all"] == 18
+    # 14 linear layers; attention stays float
+    assert found["integer_coverage"]["integer"] == 14 and found["integer_coverage"]["all"] == 16
     reasons = {node["reason"] for node in found["integer_coverage"]["float_nodes"]}
-    assert reasons == {"this scheme leaves all but linear layers in float"}
+    assert reasons == {WHY_FLOAT}
     assert found["parity"]["fused_same_answer"] == 1 and found["parity"]["torch_cosine"] > 0.9999
 
 
@@ -84,7 +85,7 @@ def test_a_scheme_chosen_for_the_profile_stands(tmp_path):
 def test_ranges_at_run_time_are_integer_products(tmp_path):
     bundle = _bundle(tmp_path, "text", "u8s8-dynamic", "int8")
     coverage = bundle.variants["int8"]["integer_coverage"]
-    assert _failed(bundle) == [] and (coverage["integer"], coverage["all"]) == (14, 18)
+    assert _failed(bundle) == [] and (coverage["integer"], coverage["all"]) == (14, 16)
     report = (bundle.path / "export.md").read_text()
     assert "| MatMulInteger | MatMulIntegerToFloat | uint8 at run time | int8 | float32 | 6 |" in report
     assert "| MatMulInteger | DynamicQuantizeMatMul | uint8 at run time | int8 | float32 | 8 |" in report

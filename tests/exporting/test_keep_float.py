@@ -14,6 +14,7 @@ from edgeft.errors import UsageError
 from edgeft.exporting import acts, graph, sessions
 from edgeft.exporting.gates.coverage import Coverage
 from edgeft.exporting.run import export
+from edgeft.quant.attention import WHY_FLOAT
 from edgeft.specs import ExportSpec
 from tests.exporting import runs
 
@@ -45,29 +46,30 @@ def failed(bundle):
     return [gate for gate in bundle.document["gates"] if not gate["passed"]]
 
 
-# A pattern and how many of the 18 products of a 2-layer BERT stay float: a layer has six linear layers and two products
-# of activations; pooler and classifier come after them.
+# A pattern, and how many products of a 2-layer BERT stay integer and float. A layer has one attention kernel that takes
+# in three linear layers, and three more of these; pooler and classifier come after them. With a linear layer in float
+# the kernel takes none in, and counts beside the three.
 @pytest.mark.parametrize(
-    "pattern, floats",
+    "pattern, integers, floats",
     [
-        ("classifier", 1),
-        ("bert.encoder.layer.0.output", 1),
-        ("*.intermediate.dense", 2),
-        ("matmul", 4),
-        ("linear", 14),
-        ("bert.encoder.layer.1", 8),
-        ("softmax", 0),
-        ("gelu", 0),
-        ("embedding", 0),
-        ("layer_norm", 0),
+        ("classifier", 9, 1),
+        ("bert.encoder.layer.0.output", 9, 1),
+        ("*.intermediate.dense", 8, 2),
+        ("bert.encoder.layer.0.attention.self.query", 11, 2),
+        ("linear", 0, 16),
+        ("bert.encoder.layer.1", 6, 7),
+        ("attention", 10, 0),
+        ("gelu", 10, 0),
+        ("embedding", 10, 0),
+        ("layer_norm", 10, 0),
     ],
 )
-def test_every_other_product_stays_an_integer_one(quick, pattern, floats):
+def test_every_other_product_stays_an_integer_one(quick, pattern, integers, floats):
     bundle = quick("int8-ptq", keep_float=(pattern,))
     assert failed(bundle) == []
     integer, reasons = left(bundle)
-    assert integer == 18 - floats
-    assert set(reasons.values()) <= {f"kept float by --keep-float {pattern}"} and len(reasons) == floats
+    assert (integer, len(reasons)) == (integers, floats)
+    assert set(reasons.values()) <= {f"kept float by --keep-float {pattern}", WHY_FLOAT}
     assert all(each["reason"].endswith(pattern) for each in bundle.variants["int8-ptq"]["kept_float"])
 
 
@@ -110,14 +112,14 @@ def test_a_float_table_is_stored_in_float_and_nothing_else_is(quick):
     for value in ir.load(bundle.file_of("int8-ptq")).graph.initializers.values():
         kind = str(value.const_value.dtype)
         stored[kind] = max(stored.get(kind, 0), value.const_value.size)
-    assert stored["FLOAT"] == 3200 and stored["INT8"] == 64 * 32
+    assert stored["FLOAT"] == 3200 and stored["INT8"] == 3 * 32 * 32  # query, key and value
 
 
 def test_the_report_lists_them_with_the_reason(quick):
-    report = (quick("int8-ptq", keep_float=("classifier", "softmax")).path / "export.md").read_text()
+    report = (quick("int8-ptq", keep_float=("classifier", "attention")).path / "export.md").read_text()
     assert "Layers kept off 8-bit grids by choice:" in report
     assert "| linear_13 | kept float by --keep-float classifier |" in report
-    assert report.count("kept float by --keep-float softmax") == 2
+    assert report.count("kept float by --keep-float attention") == 2
     assert "calibrated again on training samples, not trained" in report
 
 
@@ -134,7 +136,7 @@ def test_a_trained_model_takes_no_more_float_layers(quick, tmp_path):
 def test_a_calibrated_one_does(quick, tmp_path):
     run = runs.make_run(tmp_path / "calibrated", "text", trained=False)
     bundle = quick("int8-ptq", "int8", run=run, keep_float=("classifier",))
-    assert left(bundle, "int8") == left(bundle, "int8-ptq") and left(bundle)[0] == 17
+    assert left(bundle, "int8") == left(bundle, "int8-ptq") and left(bundle)[0] == 9
 
 
 def test_the_runs_own_layers_stay_float_without_being_asked(quick, tmp_path):
@@ -146,9 +148,9 @@ def test_the_runs_own_layers_stay_float_without_being_asked(quick, tmp_path):
         == left(bundle)[1]
         == {name: "kept float by --keep-float classifier" for name in left(bundle)[1]}
     )
-    assert left(bundle, "int8")[0] == 17
-    more = quick("int8-ptq", run=run, keep_float=("matmul",))
-    assert left(more)[0] == 13
+    assert left(bundle, "int8")[0] == 9
+    more = quick("int8-ptq", run=run, keep_float=("*.intermediate.dense",))
+    assert left(more)[0] == 7
 
 
 def test_for_float_files_there_is_nothing_to_keep(quick):
@@ -200,7 +202,7 @@ def test_sensitivity_in_manifest_file_and_report(quick):
     whole = json.loads((bundle.path / "sensitivity.json").read_text())
     assert whole["schema"] == "edgeft-sensitivity/1" and whole["layers"][:10] == found["worst"]
     kinds = {row["kind"] for row in whole["layers"]}
-    assert kinds == {"embedding", "layer_norm", "linear", "matmul", "softmax", "gelu", "tanh"}
+    assert kinds == {"embedding", "layer_norm", "linear", "attention", "gelu", "tanh"}
     assert "sensitivity.json" in bundle.document["files"]
     report = (bundle.path / "export.md").read_text()
     worst = found["worst"][0]
