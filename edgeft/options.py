@@ -135,6 +135,14 @@ def part(value: Any) -> float:
     return given
 
 
+def factor(value: Any) -> float:
+    """A number above 0 and at most 1."""
+    given = float(number(0, above=True)(value))
+    if given > 1:
+        raise ValueError("expected a number above 0 and at most 1")
+    return given
+
+
 def choice(*words: str) -> Reader:
     def read(value: Any) -> str:
         if value not in words:

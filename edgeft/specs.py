@@ -52,7 +52,8 @@ class TuneSpec:
     )
     freeze: str = option(
         "backbone", read.freeze,
-        "what keeps its weights: backbone, none, last:N, embeddings, lora, regex:PATTERN, or a schedule",
+        "what keeps its weights: backbone, none, last:N, embeddings, lora, regex:PATTERN, or one after the other with "
+        "their epochs, as in backbone:1,last:2:1,none",
         metavar="KIND",
     )
     epochs: float = option(3.0, read.number(0), "passes over the training examples in float", metavar="N")
@@ -62,6 +63,10 @@ class TuneSpec:
     lr: float | None = option(
         None, read.number(0, above=True), "peak learning rate of the float phase, by default chosen by --freeze",
         metavar="RATE",
+    )
+    layer_decay: float = option(
+        1.0, read.factor, "factor of the learning rate from one block to the one below it; 1 = all learn alike",
+        metavar="FACTOR",
     )
     batch_size: int | str = option(32, read.batch_size, "examples a training step", metavar="N|auto")
     max_length: int | None = option(

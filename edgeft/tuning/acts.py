@@ -29,32 +29,34 @@ from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
+from edgeft.tuning.architecture import head_names
 from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
-from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learns_only, prove_unchanged, say_table
+from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learning, learns_only, prove_unchanged
 from edgeft.tuning.frozen import Backbone, Subject, on_features
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy, distillation
+from edgeft.tuning.parts import table
 from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing
 from edgeft.tuning.probe import start_head
+from edgeft.tuning.rates import rates
+from edgeft.tuning.schedule import Passed, Stage, kinds_and_epochs
 from edgeft.tuning.score import Judge
 from edgeft.tuning.source import Source, find_source
-from edgeft.tuning.trainer import Loss, Recipe
+from edgeft.tuning.trainer import Loss, Recipe, Trained
 
 TOKENIZER = "tokenizer.json"
 # quantization.md section 9: calibrated 8-bit models lose 0.3 to 3 points where their grids fit.
 _MUCH_LOST = 0.05
 
 
-def refuse_unbuilt(search: int, freeze_kind: str) -> None:
+def refuse_unbuilt(search: int) -> None:
     """Options of the contract that this version does not have yet are refused, not ignored."""
     if search:
         raise UsageError("--search is not built yet", "leave it out")
-    if freeze_kind == "lora" or "," in freeze_kind:
-        raise UsageError(f"--freeze {freeze_kind} is not built yet", "use backbone, none, last:N, embeddings, regex:P")
 
 
 def refuse_place(output: Path, data: str) -> None:
@@ -77,8 +79,8 @@ def refuse_untrained(epochs: float, fresh: Sequence[str]) -> None:
         raise UsageError(f"--epochs 0 would leave {fresh[0]} with random weights", "give at least one epoch")
 
 
-def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None, wish: Wish) -> nn.Module:
-    """The model with its frozen parts marked, for --dry-run; nothing stays on the disk.
+def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None, wish: Wish) -> Loaded:
+    """The model, for --dry-run; nothing stays on the disk.
 
     Raises what the real run would before it trains.
     """
@@ -86,11 +88,17 @@ def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None
         folder = Path(workspace)
         loaded = _load(find_source(spec.model, folder / "original"), task, dataset, spec.seed)
         refuse_untrained(spec.epochs, loaded.fresh)
-        freeze(loaded.model, spec.freeze, loaded.fresh)
+        _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs)], loaded.fresh)
         described = _describe(task, loaded.model, loaded.processor, spec.image_size, spec.max_length, folder)
         if wish.patterns and scheme is not None:
             qat.built(loaded.model, scheme, task.encoder(described, folder), dataset.splits["train"], wish)
-    return loaded.model
+    return loaded
+
+
+def _try_kinds(model: nn.Module, kinds: Sequence[str], fresh: tuple[str, ...]) -> None:
+    """Freeze the model in every way that is going to be used, since one that cannot be is better known at once."""
+    for kind in kinds:
+        freeze(model, kind, fresh)
 
 
 def refuse_foreign(content: str, given: Mapping[str, Mapping[str, Any]]) -> None:
@@ -109,8 +117,11 @@ def _load(source: Source, task: Task, dataset: Dataset, seed: int) -> Loaded:
     return load(source, task.auto_model, task.content, dataset.labels, trust_remote_code=False)
 
 
-def load_original(job: Job, given: str, freeze_kind: str) -> tuple[nn.Module, Any]:
-    """The model to tune, frozen as asked, and its processor; RUN/original/ holds it or says where it is."""
+def load_original(job: Job, given: str, kinds: Sequence[str]) -> tuple[nn.Module, Any]:
+    """The model to tune and its processor; RUN/original/ holds it or says where it is.
+
+    kinds   how it is going to be frozen; it comes back frozen as in the last one
+    """
     done = job.state.done("original")
     if done is None:  # what an earlier call may have left before it failed
         shutil.rmtree(job.folder / "original", ignore_errors=True)
@@ -118,8 +129,7 @@ def load_original(job: Job, given: str, freeze_kind: str) -> tuple[nn.Module, An
     loaded = _load(source, job.task, job.dataset, job.seed)
     for note in loaded.notes:
         console.say(note)
-    freeze(loaded.model, freeze_kind, loaded.fresh)
-    say_table(loaded.model)
+    _try_kinds(loaded.model, kinds, loaded.fresh)
     if done is None:
         sha256 = source.sha256 or digest_of(hash_tensors(loaded.model.state_dict()))
         if loaded.answers_task:
@@ -179,45 +189,59 @@ def training_side(
 
 
 def float_phase(
-    job: Job,
-    model: nn.Module,
-    processor: Any,
-    recipe: Recipe,
-    loss: Loss,
-    judge: Judge,
-    collate: Collate,
-    freeze_kind: str,
+    job: Job, model: nn.Module, processor: Any, stages: Sequence[Stage], loss: Loss, judge: Judge, collate: Collate
 ) -> nn.Module:
     """Fine-tune, or read what an earlier call fine-tuned. The model comes back in eval mode, on the job's device."""
     fresh = tuple((job.state.done("original") or {})["fresh"])
-    refuse_untrained(recipe.epochs, fresh)
+    refuse_untrained(stages[0].recipe.epochs, fresh)
     if job.state.done("float") is not None:
         auto = getattr(transformers, job.task.auto_model)
         model = auto.from_pretrained(job.folder / "float", dtype="float32").to(job.device).eval()
-        freeze(model, freeze_kind, fresh)
+        freeze(model, stages[-1].kind, fresh)
         return model
-    train, validation = (job.dataset.splits[split] for split in ("train", "validation"))
     with job.timed("float"):
         model.to(job.device, memory_format=torch.channels_last)
         probed = _start_head(job, model, fresh, judge, loss)
-        if probed and not collate.varies and learns_only(model, fresh):
-            console.say("nothing but the head learns and images are not varied: the probe is what training would find")
-            recipe = replace(recipe, epochs=0)
-        subject = Subject(model, judge, train, collate)
-        if recipe.epochs > 0:
-            alone = on_features(subject, validation, recipe.epochs, job.seed, _inputs(job))
-            # Loader processes would only copy features to and fro.
-            subject, recipe = (subject, recipe) if alone is None else (alone, replace(recipe, workers=0))
-        trained, frozen = floating.fine_tune(
-            model, recipe, loss, subject,
-            folder=job.folder, seed=job.seed, device=job.device, fresh=() if probed else fresh,
-        )  # fmt: skip
+        new, passed = () if probed else fresh, Passed()
+        for number, stage in enumerate(stages, 1):
+            if len(stages) > 1:
+                console.say(f"stage {number} of {len(stages)}: --freeze {stage.kind}, {stage.recipe.epochs:g} epochs")
+            with learning(model, stage.kind, fresh, job.seed):
+                for line in table(model, rates(model, stage.recipe, new)):
+                    console.say(line)
+                passed = passed.then(stage, *_train(job, model, stage, loss, judge, collate, probed, new))
+            new, probed = (), False
         floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
-    scores = judge.record(model, "float")
-    record = {"best_epoch": trained.best_epoch, "steps": trained.steps, "frozen": frozen, "scores": scores}
+    record = {**passed.record, "scores": judge.record(model, "float")}
     job.state.finish("float", {**record, "wall_s": job.wall_s["float"]})
-    _forget_checkpoints(job, floating.PHASE)
+    for stage in stages:
+        _forget_checkpoints(job, stage.name)
     return model
+
+
+def _train(
+    job: Job,
+    model: nn.Module,
+    stage: Stage,
+    loss: Loss,
+    judge: Judge,
+    collate: Collate,
+    probed: bool,
+    new: tuple[str, ...],
+) -> tuple[Trained, list[dict[str, str]]]:
+    """One stage: on features when the head alone learns, and not at all when the probe is its end already."""
+    train, validation = (job.dataset.splits[split] for split in ("train", "validation"))
+    recipe, subject = stage.recipe, Subject(model, judge, train, collate)
+    if probed and not collate.varies and learns_only(model, head_names(model)):
+        console.say("nothing but the head learns and images are not varied: the probe is what training would find")
+        recipe = replace(recipe, epochs=0)
+    if recipe.epochs > 0:
+        alone = on_features(subject, validation, recipe.epochs, job.seed, _inputs(job))
+        # Loader processes would only copy features to and fro.
+        subject, recipe = (subject, recipe) if alone is None else (alone, replace(recipe, workers=0))
+    return floating.fine_tune(
+        stage.name, model, recipe, loss, subject, folder=job.folder, seed=job.seed, device=job.device, fresh=new
+    )
 
 
 def _inputs(job: Job) -> dict[str, Any]:

@@ -22,7 +22,8 @@ _VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 _WORKER_BYTES = 4 * 32 * 224 * 224 * 3 * 4
 
 # Peak rates of the float phase for AdamW at 32 examples a step.
-_LR_HEAD = 3e-3
+# New layers alone: a head, or the adapters of LoRA beside it.
+_LR_NEW = {"backbone": 3e-3, "lora": 3e-3}
 # Convolutions with BatchNorm. EfficientNet-Lite0 on 800 photographs, 2 epochs, validation / test accuracy:
 # 3e-4 0.733 / 0.755, 1e-3 0.824 / 0.792.
 _LR_BATCH_NORM = 1e-3
@@ -37,8 +38,8 @@ def learning_rate(given: float | None, freeze: str, model: nn.Module) -> float:
     """The --lr given, else by what learns: a head alone takes larger steps than a pretrained body bears."""
     if given is not None:
         return given
-    if freeze == "backbone":
-        return _LR_HEAD
+    if freeze in _LR_NEW:
+        return _LR_NEW[freeze]
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         return _LR_BATCH_NORM
     low, high = _LR_BODY

@@ -64,6 +64,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         },
         "freeze": job.settings["freeze"],
         "frozen": floating["frozen"],
+        "stages": floating["stages"],
         "weights": _weights(job.folder),
         **_quantization(job),
         "scheme": target.scheme_name,

@@ -11,19 +11,17 @@ import torch
 from torch import nn
 
 from edgeft import console, files
-from edgeft.tuning.architecture import under
 from edgeft.tuning.checkpoints import saving
 from edgeft.tuning.freeze import frozen_tensors, hash_tensors, held_still, prove_unchanged
 from edgeft.tuning.frozen import Subject
+from edgeft.tuning.rates import optimizer_for
 from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
 
 PHASE = "float"
-# New layers have far to go, pretrained ones not: a rate that suits one is wrong for the other (MiniLM, 6,000 texts:
-# test accuracy 0.527 at one rate, 0.812 with ten times for the head).
-NEW_LAYER_LR = 10
 
 
 def fine_tune(
+    name: str,
     model: nn.Module,
     recipe: Recipe,
     loss: Loss,
@@ -36,9 +34,10 @@ def fine_tune(
 ) -> tuple[Trained, list[dict[str, str]]]:
     """Train `model` in place. Returns how it went and the record of every frozen tensor, before and after.
 
+    name    of the phase or stage, in metrics.jsonl and of its checkpoints
     subject what is trained: the model, or its head on features; it shares the model's parameters
-    fresh   modules with new weights: beside pretrained ones that learn too they take NEW_LAYER_LR times the rate;
-            without any, the model given is an epoch like the others, and comes back when none is better
+    fresh   modules with new weights (see edgeft.tuning.rates); without any, the model given is an epoch like the
+            others, and comes back when none is better
     Raises ModelError when a frozen tensor changed. With 0 epochs nothing is trained.
     """
     before = hash_tensors(frozen_tensors(model))
@@ -51,7 +50,7 @@ def fine_tune(
         given = {name: t.clone() for name, t in model.state_dict().items() if start is not None and name not in before}
         with held_still(model):
             trained = train_phase(
-                PHASE, subject.model, recipe, loss, subject.judge, subject.examples, subject.collate,
+                name, subject.model, recipe, loss, subject.judge, subject.examples, subject.collate,
                 folder=folder, seed=seed, device=device, optimizer=optimizer_for(subject.model, recipe, fresh),
             )  # fmt: skip
         if start is not None and trained.best_value < start.best_value:
@@ -61,19 +60,6 @@ def fine_tune(
             trained = replace(start, steps=trained.steps)
     model.eval().to(memory_format=torch.contiguous_format)
     return trained, prove_unchanged(before, hash_tensors(frozen_tensors(model)))
-
-
-def optimizer_for(model: nn.Module, recipe: Recipe, fresh: tuple[str, ...]) -> torch.optim.AdamW:
-    """AdamW over what learns, and nothing else. Biases and norms take no weight decay (as in BERT's own recipe)."""
-    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    new = {name for name in learning if under(name, fresh)}
-    groups = []
-    faster = recipe.lr * (NEW_LAYER_LR if len(new) < len(learning) else 1)
-    for names, lr in ((set(learning) - new, recipe.lr), (new, faster)):
-        matrices = [p for name, p in learning.items() if name in names and p.dim() > 1]
-        vectors = [p for name, p in learning.items() if name in names and p.dim() <= 1]
-        groups += [{"params": matrices, "lr": lr}, {"params": vectors, "lr": lr, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, weight_decay=recipe.weight_decay)
 
 
 def save_float(model: Any, processor: Any, folder: Path, tokenizer: Path | None = None) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edgeft import console
-from edgeft.errors import ModelError, UsageError, did_you_mean
+from edgeft.errors import MachineError, ModelError, UsageError, did_you_mean
+from edgeft.packages import how_to_install, is_installed
+from edgeft.tuning.adapters import adapters_in, layers
 from edgeft.tuning.architecture import after_block, before_blocks, block_names, head_names, under
-
-KINDS = ("backbone", "none", "last:N", "embeddings", "regex:PATTERN")
-# Named in the contract, and not built yet.
-_LATER = ("lora",)
 
 
 def freeze(model: nn.Module, kind: str, fresh: tuple[str, ...] = ()) -> None:
@@ -26,6 +23,7 @@ def freeze(model: nn.Module, kind: str, fresh: tuple[str, ...] = ()) -> None:
     backbone     everything but the classification head
     last:N       everything before the last N blocks
     embeddings   everything before the first block (token and position tables, patch projection, stem)
+    lora         everything but the head and the layers that adapters are merged into (edgeft.tuning.adapters)
     none         nothing
     regex:P      parameters whose name P finds a match in
     Raises UsageError for another kind, a pattern that matches nothing, or more blocks than there are.
@@ -38,41 +36,89 @@ def freeze(model: nn.Module, kind: str, fresh: tuple[str, ...] = ()) -> None:
 
 
 def _frozen_names(model: nn.Module, kind: str) -> set[str]:
-    names = {name for name, _ in model.named_parameters()}
     word, _, rest = kind.partition(":")
-    if kind == "none":
-        return set()
-    if kind == "backbone":
-        heads = head_names(model)
-        return {name for name in names if not under(name, heads)}
-    if kind == "embeddings":
-        return before_blocks(model)
-    if word == "last" and rest.isdigit():
-        return names - _last(model, int(rest))
-    if word == "regex":
-        return _matching(names, rest)
-    if word in _LATER or "," in kind:
-        raise UsageError(f"--freeze {kind} is not built yet", f"choose from {', '.join(KINDS)}")
-    raise UsageError(f"--freeze {kind!r} is unknown", did_you_mean(kind, KINDS))
+    chosen = _CHOOSE.get(word)
+    if chosen is None or bool(rest) != (word in _WITH_MORE):
+        raise UsageError(f"--freeze {kind!r} is unknown", did_you_mean(kind, KINDS))
+    return chosen(model, rest)
 
 
-def _last(model: nn.Module, n: int) -> set[str]:
-    blocks = block_names(model)
-    if n > len(blocks):
-        raise UsageError(f"--freeze last:{n} asks for more than the model's {len(blocks)} blocks", "give a smaller N")
+def _names(model: nn.Module) -> set[str]:
+    return {name for name, _ in model.named_parameters()}
+
+
+def _body(model: nn.Module, _: str) -> set[str]:
     heads = head_names(model)
-    learning = {name for name, _ in model.named_parameters() if under(name, heads)}
-    return learning | (after_block(model, blocks[-n]) if n else set())
+    return {name for name in _names(model) if not under(name, heads)}
 
 
-def _matching(names: set[str], pattern: str) -> set[str]:
+def _adapted(model: nn.Module, _: str) -> set[str]:
+    merged = {f"{layer}.weight" for layer in layers(model)}
+    if not merged:
+        raise UsageError("--freeze lora finds no linear layer or convolution in the body", "choose another --freeze")
+    return _body(model, "") - merged
+
+
+def _first_part(model: nn.Module, _: str) -> set[str]:
+    return before_blocks(model)
+
+
+def _nothing(model: nn.Module, _: str) -> set[str]:
+    return set()
+
+
+def _all_but_last(model: nn.Module, count: str) -> set[str]:
+    blocks = block_names(model)
+    if not count.isdigit() or int(count) > len(blocks):
+        asked = f"--freeze last:{count} asks for more than the model's {len(blocks)} blocks"
+        raise UsageError(asked, "give a smaller N")
+    n = int(count)
+    return _body(model, "") - (after_block(model, blocks[-n]) if n else set())
+
+
+def _matching(model: nn.Module, pattern: str) -> set[str]:
     try:
-        found = {name for name in names if re.search(pattern, name)}
+        found = {name for name in _names(model) if re.search(pattern, name)}
     except re.error as error:
         raise UsageError(f"--freeze regex:{pattern} is no regular expression: {error}") from error
     if not found:
-        raise UsageError(f"--freeze regex:{pattern} matches no parameter", f"names look like {sorted(names)[0]}")
+        raise UsageError(f"--freeze regex:{pattern} matches no parameter", f"names look like {min(_names(model))}")
     return found
+
+
+# Kind -> (model, what stands behind the colon) -> names of the parameters that keep still.
+_CHOOSE: Mapping[str, Callable[[nn.Module, str], set[str]]] = {
+    "backbone": _body, "none": _nothing, "last": _all_but_last, "embeddings": _first_part, "lora": _adapted,
+    "regex": _matching,
+}  # fmt: skip
+_WITH_MORE = {"last": "N", "regex": "PATTERN"}
+KINDS = tuple(f"{word}:{_WITH_MORE[word]}" if word in _WITH_MORE else word for word in _CHOOSE)
+
+
+@contextmanager
+def learning(model: nn.Module, kind: str, fresh: tuple[str, ...], seed: int) -> Iterator[None]:
+    """While inside, that learns which `kind` says; adapters, where it means them, are merged when it ends."""
+    freeze(model, kind, fresh)
+    with _BESIDE.get(kind, _alone)(model, seed, fresh):
+        yield
+    freeze(model, kind, fresh)
+
+
+def _alone(model: nn.Module, seed: int, fresh: tuple[str, ...]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+# What a kind puts beside the model's own layers while it learns, and the package that does.
+_BESIDE = {"lora": adapters_in}
+_NEEDS = {"lora": "peft"}
+
+
+def refuse_missing(kinds: Iterable[str]) -> None:
+    """Raises MachineError when a kind needs a package that is not here."""
+    for kind in kinds:
+        package = _NEEDS.get(kind)
+        if package and not is_installed(package):
+            raise MachineError(f"--freeze {kind} needs the package {package}", how_to_install(package))
 
 
 def frozen_modules(model: nn.Module) -> list[nn.Module]:
@@ -160,46 +206,3 @@ def prove_unchanged(before: Mapping[str, str], after: Mapping[str, str]) -> list
             "this is a fault of edgeft: please report it with the command and the model",
         )
     return [{"name": name, "sha256_before": before[name], "sha256_after": after[name]} for name in before]
-
-
-def table(model: nn.Module) -> list[str]:
-    """Lines "part  parameters  frozen | learning | partly", neighbours of one kind and state drawn together."""
-    rows = _merged(_rows(model))
-    width = max(len(row[0]) for row in rows)
-    lines = [f"{'part':<{width}}  {'parameters':>12}  state"]
-    lines += [f"{name:<{width}}  {size:>12,}  {state}" for name, size, state in rows]
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    whole = sum(p.numel() for p in model.parameters())
-    return [*lines, f"{learning:,} of {whole:,} parameters learn"]
-
-
-def _rows(model: nn.Module) -> list[tuple[str, str, int, str]]:
-    """(first part, last part, parameters, state) for every block and for what lies between, in order."""
-    blocks = block_names(model)
-    parts: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        block = next((block for block in blocks if name.startswith(f"{block}.")), None)
-        parts.setdefault(block or ".".join(name.split(".")[:2]), []).append(parameter)
-    return [(part, part, sum(p.numel() for p in group), _state(group)) for part, group in parts.items()]
-
-
-def _state(group: list[nn.Parameter]) -> str:
-    learning = {parameter.requires_grad for parameter in group}
-    return "partly" if len(learning) > 1 else "learning" if learning == {True} else "frozen"
-
-
-def _merged(rows: list[tuple[str, str, int, str]]) -> list[tuple[str, int, str]]:
-    merged: list[tuple[str, str, int, str]] = []
-    for first, last, size, state in rows:
-        numbered = bool(re.search(r"\.\d+$", first))
-        if merged and numbered and merged[-1][3] == state and re.search(r"\.\d+$", merged[-1][1]):
-            begin, _, before, _ = merged.pop()
-            merged.append((begin, last, before + size, state))
-        else:
-            merged.append((first, last, size, state))
-    return [(first if first == last else f"{first} .. {last}", size, state) for first, last, size, state in merged]
-
-
-def say_table(model: nn.Module) -> None:
-    for line in table(model):
-        console.say(line)

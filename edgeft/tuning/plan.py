@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from edgeft.data.dataset import Dataset
 from edgeft.tasks.task import Task
-from edgeft.tuning.freeze import table
+from edgeft.tuning.freeze import learning
+from edgeft.tuning.load import Loaded
+from edgeft.tuning.parts import table
+from edgeft.tuning.rates import rates
+from edgeft.tuning.schedule import Stage
 from edgeft.tuning.target import Target
 from edgeft.tuning.trainer import Recipe
 
@@ -30,18 +33,26 @@ def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 
 def plan_lines(
-    task: Task, dataset: Dataset, model: nn.Module, target: Target, tuning: Recipe, qat: Recipe, output: Path
+    task: Task, dataset: Dataset, loaded: Loaded, target: Target, stages: Sequence[Stage], qat: Recipe, output: Path
 ) -> list[str]:
     """The whole plan: data, model, what learns, how it is trained, quantized and written."""
+    n = len(dataset.splits["train"])
     return [
         f"task: {task.name}, measured by {task.metric}",
         *data_lines(dataset),
-        *table(model),
-        f"float: {_training(tuning, len(dataset.splits['train']))}, arithmetic {tuning.precision}",
-        _quantization(target, qat, len(dataset.splits["train"])),
+        *(line for number, stage in enumerate(stages) for line in _stage(loaded, stage, number, n)),
+        _quantization(target, qat, n),
         f"writes: {output}/ tuned.json, metrics.jsonl, curves.png, splits.jsonl, original/, float/"
         + (", quantized/" if target.scheme else ""),
     ]
+
+
+def _stage(loaded: Loaded, stage: Stage, number: int, n: int) -> list[str]:
+    """Which parts learn in a stage, and how it is trained."""
+    new = () if number else loaded.fresh
+    with learning(loaded.model, stage.kind, loaded.fresh, 0):
+        parts = table(loaded.model, rates(loaded.model, stage.recipe, new))
+    return [*parts, f"{stage.name}: {_training(stage.recipe, n)}, arithmetic {stage.recipe.precision}"]
 
 
 def _training(recipe: Recipe, n: int) -> str:

@@ -15,10 +15,12 @@ from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
 from edgeft.tuning import acts, defaults
 from edgeft.tuning.document import finish
+from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, score_lines
 from edgeft.tuning.qat import qat_recipe
+from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
 from edgeft.tuning.target import find_target, find_task
 from edgeft.tuning.trainer import Recipe
 
@@ -28,7 +30,10 @@ def tune(spec: TuneSpec) -> Run | None:
 
     Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
     """
-    acts.refuse_unbuilt(spec.search, spec.freeze)
+    acts.refuse_unbuilt(spec.search)
+    steps = kinds_and_epochs(spec.freeze, spec.epochs)
+    kinds = [kind for kind, _ in steps]
+    refuse_missing(kinds)
     acts.refuse_place(spec.output, spec.data)
     quiet_transformers()
     device = defaults.device(spec.device)
@@ -47,21 +52,24 @@ def tune(spec: TuneSpec) -> Run | None:
     wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
     acts.refuse_idle(wish, target.scheme)
 
-    def float_recipe(model: nn.Module) -> Recipe:
-        return Recipe(
+    def stages_for(model: nn.Module) -> list[Stage]:
+        recipe = Recipe(
             epochs=spec.epochs,
             batch_size=batch_size,
-            lr=defaults.learning_rate(spec.lr, spec.freeze, model),
+            lr=0.0,
+            layer_decay=spec.layer_decay,
             precision=float_precision,
             patience=spec.patience,
             workers=workers,
             report_to=tracker,
         )
+        rates = [defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
+        return stages(steps, rates, recipe)
 
     if spec.dry_run:
         Job.look(spec.output, as_settings(spec), spec.resume, dataset)
-        model = acts.rehearse(spec, task, dataset, target.scheme, wish)
-        for line in plan_lines(task, dataset, model, target, float_recipe(model), qat, spec.output):
+        loaded = acts.rehearse(spec, task, dataset, target.scheme, wish)
+        for line in plan_lines(task, dataset, loaded, target, stages_for(loaded.model), qat, spec.output):
             console.result(line)
         return None
 
@@ -72,14 +80,14 @@ def tune(spec: TuneSpec) -> Run | None:
     for line in data_lines(dataset):
         console.say(line)
 
-    model, processor = acts.load_original(job, spec.model, spec.freeze)
+    model, processor = acts.load_original(job, spec.model, kinds)
     judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
     acts.check_wish(job, model, target.scheme, encoder, wish)
     acts.score_original(job, judge, model)
     collate, loss = acts.training_side(
         job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content)
     )
-    model = acts.float_phase(job, model, processor, float_recipe(model), loss, judge, collate, spec.freeze)
+    model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate)
     if target.scheme is not None:
         quantized = acts.calibrate(
             job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish

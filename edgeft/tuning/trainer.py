@@ -39,6 +39,7 @@ class Recipe:
     lr             peak learning rate
     schedule       name of a transformers schedule: cosine, linear
     warmup         share of the steps over which the rate rises
+    layer_decay    factor of the rate from one block to the one below it, see edgeft.tuning.rates
     precision      fp32, bf16 or fp16: of the arithmetic, never of the weights
     """
 
@@ -52,6 +53,7 @@ class Recipe:
     patience: int = 0
     workers: int = 0
     report_to: str = "none"
+    layer_decay: float = 1.0
 
     def steps(self, n: int) -> int:
         """Optimizer steps over `n` training examples, at least one."""

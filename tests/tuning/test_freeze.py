@@ -7,8 +7,10 @@ import torch
 import transformers
 from torch import nn
 
-from edgeft.errors import ModelError, UsageError
-from edgeft.tuning.freeze import freeze, frozen_tensors, hash_tensors, held_still, prove_unchanged, table
+from edgeft.errors import MachineError, ModelError, UsageError
+from edgeft.tuning import freeze as freezing
+from edgeft.tuning.freeze import freeze, frozen_tensors, hash_tensors, held_still, prove_unchanged, refuse_missing
+from edgeft.tuning.parts import table
 from tests.tuning import small
 
 
@@ -68,8 +70,8 @@ def test_embeddings_and_none_and_regex() -> None:
         ("regex:nothing_like_this", "matches no parameter"),
         ("regex:(", "no regular expression"),
         ("regex:.", "leaves nothing to train"),
-        ("lora", "not built yet"),
-        ("backbone:1,none", "not built yet"),
+        ("last:two", "more than the model's 2 blocks"),
+        ("none:1", "'none:1' is unknown"),
     ],
 )
 def test_what_cannot_be_frozen(kind: str, said: str) -> None:
@@ -132,10 +134,30 @@ def test_dropout_of_frozen_modules_is_off_and_of_the_head_is_on() -> None:
 def test_the_table_names_blocks_and_states() -> None:
     model = bert()
     freeze(model, "last:1")
-    lines = table(model)
-    found = {line.split()[0]: line.split()[-1] for line in lines[1:-1]}
-    assert found["bert.encoder.layer.0"] == "frozen"
-    assert found["bert.encoder.layer.1"] == "learning"
+    rate = {name: 2e-4 if "pooler" in name else 1e-4 for name, p in model.named_parameters() if p.requires_grad}
+    lines = table(model, rate)
+    assert lines[0].split() == ["part", "parameters", "state", "learning", "rate"]
+    found = {line.split()[0]: line.split()[2:] for line in lines[1:-1]}
+    assert found["bert.encoder.layer.0"] == ["frozen"]
+    assert found["bert.encoder.layer.1"] == ["learning", "0.0001"]
+    assert found["bert.pooler"] == ["learning", "0.0002"]
     whole = sum(p.numel() for p in model.parameters())
     learning_count = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert lines[-1] == f"{learning_count:,} of {whole:,} parameters learn"
+
+
+def test_lora_learns_beside_the_linear_layers_of_the_body() -> None:
+    model = bert()
+    freeze(model, "lora")
+    weights = {name for name in learning(model) if "classifier" not in name}
+    layer = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+             "intermediate.dense", "output.dense")  # fmt: skip
+    of_blocks = {f"bert.encoder.layer.{block}.{name}.weight" for block in (0, 1) for name in layer}
+    assert weights == {*of_blocks, "bert.pooler.dense.weight"}
+
+
+def test_a_missing_package_is_named_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freezing, "is_installed", lambda name: False)
+    refuse_missing(["backbone", "none"])
+    with pytest.raises(MachineError, match=r"--freeze lora needs the package peft; pip install 'edgeft\[lora\]'"):
+        refuse_missing(["backbone", "lora"])
