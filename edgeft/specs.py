@@ -38,8 +38,8 @@ class TuneSpec:
         short="m", from_recipe="path",
     )
     data: str = option(
-        ..., read.text, "examples: a folder of class folders, a CSV/TSV/JSONL table or folder of them, or a Hub id",
-        short="d", from_recipe="path",
+        ..., read.text, "examples: a folder of class folders, a CSV/TSV/JSONL/Parquet table or a folder of them, "
+        "a Hub id", short="d", from_recipe="path",
     )
     task: str | None = option(None, read.text, "what the model is for; found out from model and data", short="t")
     profile: str = option(
@@ -108,6 +108,10 @@ class TuneSpec:
         "percentile", read.choice("minmax", "percentile", "mse"),
         "how ranges are set: minmax = all fits, percentile = 99.99 % fit, mse = least squared error",
         metavar="minmax|percentile|mse",
+    )
+    group_column: str | None = option(
+        None, read.text, "column whose equal values (a person, a camera) stay in one split; for images, of a table "
+        "beside them", metavar="NAME",
     )
     keep_float: tuple[str, ...] | None = option(
         None, read.names(), f"{_KEEP}; export then does the same", metavar="LAYER,...|auto"

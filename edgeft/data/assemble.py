@@ -1,16 +1,16 @@
-"""From what a reader found to a Dataset: missing splits are made, labels numbered, doubles counted."""
+"""From what a reader found to a Dataset: missing splits are made, labels numbered, the whole checked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from edgeft.data.checks import check
 from edgeft.data.dataset import Dataset, Example
 from edgeft.data.found import ALL, SPLITS, Found, Row
 from edgeft.data.labels import label_names, label_notices
-from edgeft.data.split import HELD_OUT_PERCENT, stratified
+from edgeft.data.split import HELD_OUT_PERCENT, grouped, stratified
 from edgeft.errors import DataError
 
 Splits = Mapping[str, Sequence[Row]]
@@ -23,15 +23,17 @@ def assemble(found: Found, source: str, seed: int) -> Dataset:
     splits, rule, notices = _complete(found.splits, seed, source)
     ids = {name: index for index, name in enumerate(names)}
     examples = {
-        split: tuple(Example(row.id, row.content, ids[row.label], row.sha256) for row in splits[split])
+        split: tuple(Example(row.id, row.content, ids[row.label], row.sha256, row.group) for row in splits[split])
         for split in SPLITS
     }
     kind = "images" if found.content == "image" else "texts"
     counts = ", ".join(f"{split} {len(splits[split])}" for split in SPLITS)
     total = sum(len(rows) for rows in splits.values())
     summary = f"{total} {kind} of {len(names)} classes: {counts}"
-    lines = (summary, *found.notices, *notices, *label_notices(names, splits), *_doubles(splits))
-    return Dataset(found.content, names, examples, source, fingerprint(splits), rule, lines)
+    said, facts = check(splits, found.content)
+    lines = (summary, *found.notices, *notices, *label_notices(names, splits), *said)
+    checks = {**facts, **found.facts}
+    return Dataset(found.content, names, examples, source, fingerprint(splits), rule, lines, checks)
 
 
 def _refuse_gaps(found: Found, source: str) -> None:
@@ -51,13 +53,18 @@ def _refuse_gaps(found: Found, source: str) -> None:
 
 def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[str]]:
     """All three splits, the rule for the record, and what should be said about it."""
+    by_group = any(row.group for rows in given.values() for row in rows)
+    if by_group:
+        _refuse_shared(given, source)
     missing = [split for split in ("test", "validation") if split not in given]
     if not missing:
         return given, "as given", []
     whole = given.get(ALL, given.get("train", ()))
-    made = stratified(whole, dict.fromkeys(missing, HELD_OUT_PERCENT), seed)
+    percents = dict.fromkeys(missing, HELD_OUT_PERCENT)
+    made = grouped(whole, percents, seed) if by_group else stratified(whole, percents, seed)
     origin = "" if ALL in given else " of train"
-    rule = f"{HELD_OUT_PERCENT} % of each class{origin} for {' and for '.join(missing)}, seed {seed}"
+    how = "in whole groups, near " if by_group else ""
+    rule = f"{how}{HELD_OUT_PERCENT} % of each class{origin} for {' and for '.join(missing)}, seed {seed}"
     kept = {split: rows for split, rows in given.items() if split not in (ALL, "train")}
     if kept:
         rule = f"{' and '.join(sorted(kept))} as given; {rule}"
@@ -65,25 +72,16 @@ def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[
     return {**made, **kept}, rule, [f"no {lacks} given: {rule}"]
 
 
-def _doubles(splits: Splits) -> list[str]:
-    """Exact copies across splits, and one content under two labels."""
-    places: dict[str, set[str]] = defaultdict(set)
-    labels: dict[str, set[str]] = defaultdict(set)
-    for split, rows in splits.items():
+def _refuse_shared(given: Splits, source: str) -> None:
+    """A group whose examples are in two of the given splits would be tested on what it was trained on."""
+    places: dict[str, str] = {}
+    for split, rows in given.items():
         for row in rows:
-            places[row.sha256].add(split)
-            labels[row.sha256].add(row.label)
-    notices = []
-    for split, others in (("test", ("train", "validation")), ("validation", ("train",))):
-        for other in others:
-            n = sum(other in places[row.sha256] for row in splits.get(split, ()))
-            if n:
-                notices.append(f"{n} of the {len(splits[split])} {split} examples are exact copies of {other} examples")
-    torn = [row for rows in splits.values() for row in rows if len(labels[row.sha256]) > 1]
-    if torn:
-        named = " and ".join(repr(label) for label in sorted(labels[torn[0].sha256]))
-        notices.append(f"{len(torn)} examples have a copy with another label; the first, {torn[0].id}, is {named}")
-    return notices
+            if places.setdefault(row.group, split) != split:
+                raise DataError(
+                    f"the group {row.group!r} of {source} is in {places[row.group]} and in {split}",
+                    "move its examples into one of them, or leave --group-column out",
+                )
 
 
 def fingerprint(splits: Splits) -> str:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from edgeft.errors import DataError, did_you_mean
 
 LABEL_NAMES = ("label", "labels", "class", "category", "intent", "target", "sentiment", "y")
 TEXT_NAMES = ("text", "sentence", "utterance", "question", "content", "review", "query", "document", "message", "title")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns a user named; None: to be found by their usual names, and no groups."""
+
+    text: str | None = None
+    label: str | None = None
+    group: str | None = None
 
 
 def find(header: Sequence[str], usual: Sequence[str]) -> int | None:
@@ -32,6 +42,11 @@ def text_and_label(
     if text == label:
         raise DataError(f"{where}: the column {header[text]!r} cannot be both text and label", "name two columns")
     return text, label
+
+
+def group_position(header: Sequence[str], group_column: str | None, where: str) -> int | None:
+    """Raises DataError when the column is not there; None when nobody asked for groups."""
+    return None if group_column is None else _named(header, group_column, where)
 
 
 def label_position(header: Sequence[str], label_column: str | None, where: str) -> int:

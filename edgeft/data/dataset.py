@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,14 @@ class Example:
     content   path of a file (image) or the text itself
     label     index into the label names of its Dataset
     sha256    of the file's bytes or of the UTF-8 text, as they were when read; "" when nobody asked
+    group     of --group-column, whose examples are all in one split; "" without one
     """
 
     id: str
     content: Path | str
     label: int
     sha256: str = field(default="", compare=False)
+    group: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Dataset:
     fingerprint  SHA-256 over split names, example ids, label names and contents
     split_rule   how the splits came about, for the record
     notices      lines a person should read: files left out, counts, what was decided
+    checks       the same as figures, for the record: see edgeft.data.checks and edgeft.data.images
     """
 
     content: str
@@ -42,3 +46,4 @@ class Dataset:
     fingerprint: str
     split_rule: str
     notices: tuple[str, ...] = field(default=())
+    checks: Mapping[str, Any] = field(default_factory=dict)

@@ -6,11 +6,12 @@ import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from edgeft.data.columns import Columns
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
 from edgeft.data.imagefile import SUFFIXES, looks_like_image
-from edgeft.data.images import image_rows
+from edgeft.data.images import image_facts, image_notices, image_rows
 from edgeft.data.listing import entries_of, is_output, subfolders
-from edgeft.data.metadata import refuse_conflicts
+from edgeft.data.metadata import refuse_conflicts, with_groups
 from edgeft.data.saved import is_saved_dataset
 from edgeft.data.tables import has_training_table
 from edgeft.errors import DataError
@@ -25,20 +26,23 @@ class FolderReader:
             return False
         return _has_image(root) or (bool(subfolders(root)) and not has_training_table(root))
 
-    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+    def read(self, data: str, columns: Columns, image_check: bool) -> Found:
         root = Path(data).expanduser()
         walk = Walk(root)
         places = _layout(root)
         classes = [(split, label, path) for split, place in places.items() for label, path in walk.classes(place)]
         ids = [walk.id(path) for _, _, path in classes]
-        rows, notices = image_rows(
+        rows, seen = image_rows(
             ids, [path for *_, path in classes], [label for _, label, _ in classes], image_check, data
         )
-        notices += refuse_conflicts(root, list(places.values()), rows)
+        facts = image_facts(seen)
+        notices = [*image_notices(facts), *refuse_conflicts(root, list(places.values()), rows)]
+        if columns.group is not None:
+            rows = with_groups(root, list(places.values()), rows, columns.group)
         splits: dict[str, list[Row]] = {split: [] for split in places}
         for (split, *_), row in zip(classes, rows, strict=True):
             splits[split].append(row)
-        return Found("image", splits, [*walk.notices(), *notices])
+        return Found("image", splits, [*walk.notices(), *notices], facts)
 
 
 class Walk:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from edgeft.data.columns import Columns
 from edgeft.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -29,21 +30,31 @@ _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 @dataclass(frozen=True)
 class Row:
-    """One example as found: `label` is text, `sha256` of the file's bytes or of the UTF-8 text."""
+    """One example as found: `label` is text, `sha256` of the file's bytes or of the UTF-8 text.
+
+    group   what --group-column says of it
+    look    of a decoded image: its edgeft.data.alike.image_key
+    """
 
     id: str
     content: Path | str
     label: str
     sha256: str
+    group: str = ""
+    look: str = ""
 
 
 @dataclass
 class Found:
-    """Rows by split name ("train", "validation", "test", or ALL when there are no splits)."""
+    """Rows by split name ("train", "validation", "test", or ALL when there are no splits).
+
+    notices, facts   what the reader noticed, in lines for a person and in figures for the record
+    """
 
     content: str
     splits: dict[str, list[Row]]
     notices: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Reader(Protocol):
@@ -58,7 +69,7 @@ class Reader(Protocol):
         """Whether `data` (what the user typed) is of this kind. No two readers may say yes to one thing."""
         ...
 
-    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+    def read(self, data: str, columns: Columns, image_check: bool) -> Found:
         """Everything in it, in an order that does not depend on how the system lists files."""
         ...
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgeft import files
-from edgeft.data.columns import find, label_position, text_and_label
-from edgeft.data.found import Found, Row, by_split, one_form
-from edgeft.data.images import image_rows
+from edgeft.data.columns import Columns, find, group_position, label_position, text_and_label
+from edgeft.data.found import ALL, Found, Row, by_split, one_form
+from edgeft.data.images import Inspected, image_facts, image_notices, image_rows
 from edgeft.data.saved import is_saved_dataset
 from edgeft.data.table_formats import FORMATS
 from edgeft.errors import DataError, MachineError
@@ -31,20 +32,24 @@ class HubReader:
             return path.is_dir() and is_saved_dataset(path)
         return bool(_ID.fullmatch(data)) and path.suffix.lower() not in FORMATS
 
-    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+    def read(self, data: str, columns: Columns, image_check: bool) -> Found:
         tables = _load(data)
         found = Found("text", {})
-        used = by_split(list(tables), data)
+        seen: list[Inspected] = []
+        used = {ALL: ALL} if set(tables) == {ALL} else by_split(list(tables), data)
         for split, name in used.items():
             where = f"{data}, split {name}"
-            rows, content, notices = _read_split(tables[name], split, where, text_column, label_column, image_check)
+            rows, content, notices, inspected = _read_split(tables[name], split, where, columns, image_check)
             found.content = content
             found.notices += notices
+            seen += inspected
             if rows:
                 found.splits[split] = rows
         unused = sorted(set(tables) - set(used.values()))
         if unused:
             found.notices.append(f"splits of {data} that are not used: {', '.join(unused)}")
+        found.facts = image_facts(seen)
+        found.notices += image_notices(found.facts)
         return found
 
 
@@ -61,36 +66,48 @@ def _load(data: str) -> Mapping[str, Any]:
         ) from error
     try:
         if path.exists():
-            loaded: Mapping[str, Any] = datasets.load_from_disk(str(path))
+            loaded: Any = datasets.load_from_disk(str(path))
         else:
             name, _, configuration = data.partition(":")
             loaded = datasets.load_dataset(name, configuration or None)
     except Exception as error:  # network, access, format: datasets raises many kinds
         raise DataError(f"{data} is no file or folder here, and as a dataset it cannot be loaded: {error}") from error
-    return loaded
+    return loaded if isinstance(loaded, Mapping) else {ALL: loaded}
 
 
 def _read_split(
-    table: Any, split: str, where: str, text_column: str | None, label_column: str | None, image_check: bool
-) -> tuple[list[Row], str, list[str]]:
-    """Rows, what they are ("image" or "text"), and notices; no rows when the split has no labels at all."""
-    image = None if text_column else _image_column(table)
+    table: Any, split: str, where: str, columns: Columns, image_check: bool
+) -> tuple[list[Row], str, list[str], list[Inspected]]:
+    """Rows, what they are ("image" or "text"), notices, and what was seen of images; no rows when the split has no
+    labels at all."""
+    image = None if columns.text else _image_column(table)
     header = list(table.column_names)
     if image is None:
-        text_at, label_at = text_and_label(header, text_column, label_column, where)
+        text_at, label_at = text_and_label(header, columns.text, columns.label, where)
     else:
-        label_at = label_position(header, label_column, where)
+        label_at = label_position(header, columns.label, where)
+    group_at = group_position(header, columns.group, where)
     content = "text" if image is None else "image"
     labels = _labels(table, header[label_at])
     if all(label is None for label in labels):
-        return [], content, [f"{where} has no labels and is left out"]
+        return [], content, [f"{where} has no labels and is left out"], []
     ids = [f"{split}:{number}" for number in range(len(labels))]
     given = [_given(label, id_, where) for label, id_ in zip(labels, ids, strict=True)]
     if image is not None:
-        rows, notices = image_rows(ids, _image_files(table, image), given, image_check, where)
-        return rows, content, notices
-    texts = [_text(text, id_, where) for text, id_ in zip(table[header[text_at]], ids, strict=True)]
-    return [Row(*row, files.sha256_text(row[1])) for row in zip(ids, texts, given, strict=True)], content, []
+        rows, seen = image_rows(ids, _image_files(table, image), given, image_check, where)
+    else:
+        texts = [_text(text, id_, where) for text, id_ in zip(table[header[text_at]], ids, strict=True)]
+        rows, seen = [Row(*row, files.sha256_text(row[1])) for row in zip(ids, texts, given, strict=True)], []
+    if group_at is not None:
+        groups = zip(rows, table[header[group_at]], strict=True)
+        rows = [replace(row, group=_group(group, row.id, where)) for row, group in groups]
+    return rows, content, [], seen
+
+
+def _group(value: Any, id_: str, where: str) -> str:
+    if value is None or not str(value).strip():
+        raise DataError(f"{where}: the example {id_} has no group", "fill in the group of every example")
+    return str(value).strip()
 
 
 def _image_column(table: Any) -> str | None:

@@ -31,6 +31,8 @@ _SUFFIXES = (
 SUFFIXES = frozenset(_SUFFIXES.split())
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*")
 _EXIF_ORIENTATION = 0x0112
+# Key in Image.info of images that were turned upright.
+TURNED = "edgeft_turned"
 
 
 def pillow() -> Any:
@@ -69,6 +71,7 @@ def decode_frame(content: bytes, name: str) -> tuple[Image, int]:
         image.load()
         if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
             image = pil.ImageOps.exif_transpose(image)
+            image.info[TURNED] = True
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes

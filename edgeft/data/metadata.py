@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edgeft.data.columns import LABEL_NAMES, find
@@ -51,3 +52,35 @@ def _conflicts(table: Table, file_column: int, label_column: int, folder: Path, 
         if label is not None and said and said != label:
             found.append(f"{table.path} line {line} gives {name} the label {said!r}, and its folder says {label!r}")
     return found
+
+
+def with_groups(root: Path, places: Sequence[Path], rows: Sequence[Row], column: str) -> list[Row]:
+    """The rows with the groups that `column` of the tables beside the images gives them.
+
+    Raises DataError when no table has the column and one with file names, or an image is in none.
+    """
+    groups: dict[str, str] = {}
+    for folder in dict.fromkeys((root, *places)):
+        for name in tables_in(folder):
+            groups |= _groups(read_table(folder / name), folder, column)
+    if not groups:
+        raise DataError(
+            f"no table beside the images of {root} has the columns file_name and {column}",
+            "add one, such as metadata.csv with file_name,label and that column",
+        )
+    lost = [row for row in rows if not groups.get(os.path.normpath(row.content))]
+    if lost:
+        raise DataError(f"the tables beside the images give {lost[0].id} no {column}", "fill it in for every image")
+    return [replace(row, group=groups[os.path.normpath(row.content)]) for row in rows]
+
+
+def _groups(table: Table, folder: Path, column: str) -> dict[str, str]:
+    """Path of an image -> its group."""
+    at = find(table.header, _FILE_NAMES)
+    if at is None or column not in table.header:
+        return {}
+    group = table.header.index(column)
+    return {
+        os.path.normpath(folder / name): (values[group] or "").strip()
+        for _, values in table.rows if (name := values[at])
+    }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeft.data.assemble import assemble
+from edgeft.data.columns import Columns
 from edgeft.data.dataset import Dataset
 from edgeft.data.found import Reader
 from edgeft.errors import DataError, did_you_mean
@@ -26,19 +27,21 @@ def read_dataset(
     seed: int,
     text_column: str | None = None,
     label_column: str | None = None,
+    group_column: str | None = None,
     image_check: bool = True,
 ) -> Dataset:
     """The examples of `data` with labels, in three splits that are never empty.
 
-    data          folder of class folders, table (CSV, TSV, JSONL) or folder of them, or id of a Hub dataset
+    data          folder of class folders, table (CSV, TSV, JSONL, Parquet) or folder of them, or id of a Hub dataset
     seed          of the splits that have to be made
     text_column, label_column   columns of a table; found by their usual names when None
+    group_column  column of a table (or of one beside the images) whose equal values stay in one split
     image_check   decode every image whole and refuse the lot when one is bad
 
     Raises DataError for everything that is wrong with the data.
     """
     reader = _reader(data)
-    found = reader.read(data, text_column, label_column, image_check)
+    found = reader.read(data, Columns(text_column, label_column, group_column), image_check)
     return assemble(found, data, seed)
 
 

@@ -32,7 +32,7 @@ def stratified(rows: Sequence[Row], percents: Mapping[str, int], seed: int) -> d
         classes[row.label].append(row)
     chosen: dict[str, str] = {}
     for members in classes.values():
-        members.sort(key=lambda row: (_draw(row, seed), row.id))
+        members.sort(key=lambda row: (_draw(row.sha256, seed), row.id))
         start = 0
         for split, percent in percents.items():
             stop = start + held_out(len(members), percent)
@@ -44,8 +44,59 @@ def stratified(rows: Sequence[Row], percents: Mapping[str, int], seed: int) -> d
     return splits
 
 
-def _draw(row: Row, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{row.sha256}".encode()).hexdigest()
+def grouped(rows: Sequence[Row], percents: Mapping[str, int], seed: int) -> dict[str, list[Row]]:
+    """Like `stratified`, with all rows of a group in one split, and shares as near as whole groups come.
+
+    First every held-out split gets one small group of each class, the classes of fewest groups first. The others
+    follow, the largest first (equal ones by SHA-256("seed:group")), each to where the sum over classes of
+    (have - wanted)^2 / wanted becomes smallest.
+
+    Raises DataError when a split is left without a class.
+    """
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.group].append(row)
+    counts = {group: Counter(row.label for row in members) for group, members in groups.items()}
+    shares = {"train": 100 - sum(percents.values()), **percents}
+    whole = Counter(row.label for row in rows)
+    wanted = {split: {label: n * share / 100 for label, n in whole.items()} for split, share in shares.items()}
+    have: dict[str, Counter[str]] = {split: Counter() for split in shares}
+    place: dict[str, str] = {}
+
+    def put(group: str, split: str) -> None:
+        place[group] = split
+        have[split].update(counts[group])
+
+    def worse(group: str, split: str) -> float:
+        """What the sum would grow by."""
+        over = {label: have[split][label] - wanted[split][label] for label in counts[group]}
+        return sum((2 * over[label] * n + n * n) / wanted[split][label] for label, n in counts[group].items())
+
+    order = sorted(groups, key=lambda group: (-len(groups[group]), _draw(group, seed)))
+    held = Counter(label for found in counts.values() for label in found)
+    for label in sorted(whole, key=lambda label: (held[label], label)):
+        for split in (split for split in percents if not have[split][label]):
+            free = [group for group in reversed(order) if group not in place and label in counts[group]]
+            if len(free) > (0 if have["train"][label] else 1):
+                put(free[0], split)
+    for group in (group for group in order if group not in place):
+        put(group, min(shares, key=lambda split: worse(group, split)))
+    _refuse_lacking(have, held)
+    return {split: [row for row in rows if place[row.group] == split] for split in shares}
+
+
+def _refuse_lacking(have: Mapping[str, Counter[str]], held: Mapping[str, int]) -> None:
+    for label in sorted(held, key=lambda label: (held[label], label)):
+        if not all(found[label] for found in have.values()):
+            raise DataError(
+                f"the examples of {label!r} are in {held[label]} groups, and no way was found to have some in each of "
+                f"{', '.join(sorted(have))}",
+                "add examples of other groups, give the splits yourself, or leave --group-column out",
+            )
+
+
+def _draw(text: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
 def _refuse_small(rows: Sequence[Row], needed: int, splits: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
 """splits.jsonl of a run: which example was in which split, so that a later step takes the same ones unsplit anew.
 
-One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}. Texts are stored
-whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their path
-inside the data folder (or whole, when they lie elsewhere, as Hub images do).
+One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" where
+examples have one. Texts are stored whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers.
+Images are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 
 def _row(example: Example, labels: tuple[str, ...], folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"id": example.id, "label": labels[example.label], "label_id": example.label}
+    if example.group:
+        row["group"] = example.group
     if isinstance(example.content, str):
         return {**row, "sha256": files.sha256_text(example.content), "text": example.content}
     sha256 = example.sha256 or files.sha256_file(example.content)

@@ -1,4 +1,4 @@
-"""The table formats: text of a file -> column names and rows. One function and one line in FORMATS each."""
+"""The table formats: bytes of a file -> column names and rows. One function and one line in FORMATS each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeft.errors import DataError
+from edgeft.errors import DataError, MachineError
+from edgeft.packages import how_to_install
 
 Values = list[str | None]
 Parsed = tuple[list[str], list[tuple[int, Values]]]
@@ -30,14 +31,15 @@ def decode_text(content: bytes, path: Path) -> str:
         ) from error
 
 
-def parse_csv(text: str, path: Path) -> Parsed:
+def parse_csv(content: bytes, path: Path) -> Parsed:
     """Separated by commas, or by semicolons or tabs when the first line has those and no comma."""
+    text = decode_text(content, path)
     head = text.partition("\n")[0]
     return _separated(text, path, next((mark for mark in ",;\t" if mark in head), ","))
 
 
-def parse_tsv(text: str, path: Path) -> Parsed:
-    return _separated(text, path, "\t")
+def parse_tsv(content: bytes, path: Path) -> Parsed:
+    return _separated(decode_text(content, path), path, "\t")
 
 
 def _separated(text: str, path: Path, delimiter: str) -> Parsed:
@@ -71,10 +73,10 @@ def _separated(text: str, path: Path, delimiter: str) -> Parsed:
             rows.append((line, list(values)))
 
 
-def parse_jsonl(text: str, path: Path) -> Parsed:
+def parse_jsonl(content: bytes, path: Path) -> Parsed:
     """One object a line; numbers stay as they are written, true and false become these words."""
     records: list[tuple[int, dict[str, str | None]]] = []
-    for line, source in enumerate(text.split("\n"), 1):
+    for line, source in enumerate(decode_text(content, path).split("\n"), 1):
         if source.strip():
             records.append((line, _record(source, f"{path} line {line}")))
     header = list(dict.fromkeys(key for _, record in records for key in record))
@@ -88,7 +90,7 @@ def _record(source: str, where: str) -> dict[str, str | None]:
         raise DataError(f"{where} is not JSON ({error})", "write one JSON object on each line") from error
     if not isinstance(record, dict):
         raise DataError(f"{where} is no JSON object", 'write lines such as {"text": "…", "label": "…"}')
-    return {key: _cell(value) for key, value in record.items()}
+    return {key: cell(value) for key, value in record.items()}
 
 
 class Nested(str):
@@ -99,16 +101,51 @@ def _no_number(word: str) -> None:
     """NaN and Infinity are how a missing value is written by programs that know no null."""
 
 
-def _cell(value: Any) -> str | None:
+def cell(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if value is None or isinstance(value, str) else Nested(json.dumps(value, ensure_ascii=False))
 
 
-FORMATS: Mapping[str, Callable[[str, Path], Parsed]] = {
+def parse_parquet(content: bytes, path: Path) -> Parsed:
+    """Numbers as Python writes them; a label column of `datasets` by the names of its classes.
+
+    Raises MachineError without pyarrow, DataError for a file it cannot read.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MachineError(f"reading {path} needs the package pyarrow", how_to_install("pyarrow")) from error
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path} is no Parquet table that pyarrow can read ({error})", "save it again") from error
+    names = _class_names(table.schema.metadata or {})
+    columns = [[_named(value, names.get(name)) for value in table[name].to_pylist()] for name in table.column_names]
+    return list(table.column_names), [(number, list(row)) for number, row in enumerate(zip(*columns, strict=True), 1)]
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
+    """Column -> class names, as the package datasets notes them in its Parquet files."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {name: list(found["names"]) for name, found in features.items() if found.get("_type") == "ClassLabel"}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _named(value: Any, names: list[str] | None) -> str | None:
+    if names is not None and isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else None
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else cell(value)
+
+
+FORMATS: Mapping[str, Callable[[bytes, Path], Parsed]] = {
     ".csv": parse_csv,
     ".tsv": parse_tsv,
     ".tab": parse_tsv,
     ".jsonl": parse_jsonl,
     ".ndjson": parse_jsonl,
+    ".parquet": parse_parquet,
 }

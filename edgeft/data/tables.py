@@ -1,4 +1,4 @@
-"""Texts and labels in CSV, TSV and JSONL tables: one file, or a folder with a file for each split.
+"""Texts and labels in CSV, TSV, JSONL and Parquet tables: one file, or a folder with a file for each split.
 
 CSV and TSV are read as RFC 4180 says, through the csv module: quotes double inside quotes, and a quoted field may hold
 line breaks. Everything is text: a label is what stands in the file, so 01, 1 and 1.0 are three labels. Space around a
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeft.data.columns import text_and_label
+from edgeft.data.columns import Columns, group_position, text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
 from edgeft.data.imagefile import what_is
 from edgeft.data.listing import subfolders
-from edgeft.data.table_formats import FORMATS, Nested, Values, decode_text
+from edgeft.data.table_formats import FORMATS, Nested, Values
 from edgeft.errors import DataError
 from edgeft.files import sha256_text
 
@@ -32,7 +32,7 @@ class Table:
 
 
 class TableReader:
-    takes = "a CSV, TSV or JSONL table with a text and a label column (or a folder with one named train)"
+    takes = "a CSV, TSV, JSONL or Parquet table with a text and a label column (or a folder with one named train)"
 
     def can_read(self, data: str) -> bool:
         path = Path(data).expanduser()
@@ -40,21 +40,21 @@ class TableReader:
             return has_training_table(path) or (bool(tables_in(path)) and not subfolders(path))
         return path.is_file() and path.suffix.lower() in FORMATS
 
-    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+    def read(self, data: str, columns: Columns, image_check: bool) -> Found:
         path = Path(data).expanduser()
         places = {ALL: path} if path.is_file() else _splits(path)
         tables = {split: read_table(place) for split, place in places.items()}
-        splits = {split: table_rows(table, text_column, label_column) for split, table in tables.items()}
-        return Found("text", splits, _columns_used(tables.values(), text_column, label_column))
+        splits = {split: table_rows(table, columns) for split, table in tables.items()}
+        return Found("text", splits, _columns_used(tables.values(), columns))
 
 
-def _columns_used(tables: Iterable[Table], text_column: str | None, label_column: str | None) -> list[str]:
+def _columns_used(tables: Iterable[Table], columns: Columns) -> list[str]:
     """Which columns were taken, when the user did not say."""
-    if text_column and label_column:
+    if columns.text and columns.label:
         return []
     lines = []
     for table in tables:
-        text, label = text_and_label(table.header, text_column, label_column, str(table.path))
+        text, label = text_and_label(table.header, columns.text, columns.label, str(table.path))
         lines.append(f"the text is column {table.header[text]!r} and the label column {table.header[label]!r}")
     if len(set(lines)) == 1:
         return lines[:1]
@@ -98,7 +98,7 @@ def read_table(path: Path) -> Table:
     kind = what_is(content)
     if kind.startswith(("an empty", "a Git LFS", "an HTML")):
         raise DataError(f"{path} is {kind} and not a table", "get the file itself")
-    header, rows = FORMATS[path.suffix.lower()](decode_text(content, path), path)
+    header, rows = FORMATS[path.suffix.lower()](content, path)
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:
         raise DataError(f"{path} has two columns called {twice[0]!r}", "rename one of them")
@@ -107,18 +107,22 @@ def read_table(path: Path) -> Table:
     return Table(path, header, rows)
 
 
-def table_rows(table: Table, text_column: str | None, label_column: str | None) -> list[Row]:
-    """Raises DataError: columns not found, and all rows without text or label, the first few by line."""
-    text_at, label_at = text_and_label(table.header, text_column, label_column, str(table.path))
+def table_rows(table: Table, columns: Columns) -> list[Row]:
+    """Raises DataError: columns not found, and all rows without text, label or group, the first few by line."""
+    text_at, label_at = text_and_label(table.header, columns.text, columns.label, str(table.path))
+    group_at = group_position(table.header, columns.group, str(table.path))
     rows, gaps = [], []
     for line, values in table.rows:
         text, label = values[text_at] or "", one_form((values[label_at] or "").strip())
         nested = any(isinstance(values[at], Nested) for at in (text_at, label_at))
+        group = "" if group_at is None else (values[group_at] or "").strip()
         gap = "a list or an object where a text and a label belong" if nested else _gap(text, label)
+        if not gap and group_at is not None and not group:
+            gap = f"no {columns.group}"
         if gap:
             gaps.append(f"line {line} has {gap}")
         else:
-            rows.append(Row(f"{table.path.name}:{line}", text, label, sha256_text(text)))
+            rows.append(Row(f"{table.path.name}:{line}", text, label, sha256_text(text), group))
     if gaps:
         more = f" and {len(gaps) - _NAMED} more rows" if len(gaps) > _NAMED else ""
         raise DataError(

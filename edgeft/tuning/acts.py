@@ -34,6 +34,7 @@ from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
+from edgeft.tuning.fit import fit_lines, fit_of
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learning, learns_only, prove_unchanged
 from edgeft.tuning.frozen import Backbone, Subject, on_features
 from edgeft.tuning.job import Job
@@ -152,7 +153,10 @@ def prepare(
         preprocessing = _describe(job.task, model, processor, image_size, max_length, job.folder)
         write_splits(job.folder / SPLITS, job.dataset)
         splits = files.sha256_file(job.folder / SPLITS)
-        done = job.state.finish("prepared", {"preprocessing": preprocessing, "splits_sha256": splits})
+        fit = fit_of(job.task.encoder(preprocessing, job.folder), job.dataset, preprocessing)
+        for line in fit_lines(fit):
+            console.say(line)
+        done = job.state.finish("prepared", {"preprocessing": preprocessing, "splits_sha256": splits, "fit": fit})
     encoder = job.task.encoder(done["preprocessing"], job.folder)
     judge = Judge(job.task, encoder, job.dataset.splits, job.dataset.labels, batch_for(encoder.inputs, job.device))
     return judge, encoder

@@ -22,8 +22,10 @@ _VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
 _WORKER_BYTES = 4 * 32 * 224 * 224 * 3 * 4
 
 # Peak rates of the float phase for AdamW at 32 examples a step.
-# New layers alone: a head, or the adapters of LoRA beside it.
-_LR_NEW = {"backbone": 3e-3, "lora": 3e-3}
+_LR_HEAD = 3e-3
+# Adapters beside the pretrained layers. MiniLM on 7,500 short texts, 2 epochs, test accuracy: 1e-3 0.776, 3e-3 0.867,
+# 6e-3 no better than chance; 2e-3 is far enough from that edge, and five times what the weights themselves would bear.
+_LR_ADAPTERS, _ADAPTERS_OF_BODY = 2e-3, 5
 # Convolutions with BatchNorm. EfficientNet-Lite0 on 800 photographs, 2 epochs, validation / test accuracy:
 # 3e-4 0.733 / 0.755, 1e-3 0.824 / 0.792.
 _LR_BATCH_NORM = 1e-3
@@ -38,12 +40,25 @@ def learning_rate(given: float | None, freeze: str, model: nn.Module) -> float:
     """The --lr given, else by what learns: a head alone takes larger steps than a pretrained body bears."""
     if given is not None:
         return given
-    if freeze in _LR_NEW:
-        return _LR_NEW[freeze]
+    return _BY_KIND.get(freeze, _of_body)(model)
+
+
+def _of_head(model: nn.Module) -> float:
+    return _LR_HEAD
+
+
+def _of_adapters(model: nn.Module) -> float:
+    return min(_LR_ADAPTERS, _ADAPTERS_OF_BODY * _of_body(model))
+
+
+def _of_body(model: nn.Module) -> float:
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         return _LR_BATCH_NORM
     low, high = _LR_BODY
     return min(high, max(low, _LR_WIDTH_768 * (768 / _width(model)) ** 2))
+
+
+_BY_KIND = {"backbone": _of_head, "lora": _of_adapters}
 
 
 def _width(model: nn.Module) -> int:

@@ -55,6 +55,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
             "splits_sha256": prepared["splits_sha256"],
             "counts": counts(dataset),
             "notices": list(dataset.notices),
+            "checks": {**dataset.checks, **prepared["fit"]},
         },
         "model": {
             "given": original["source"]["given"],

@@ -20,7 +20,25 @@ from edgeft.tuning.trainer import Recipe
 
 def data_lines(dataset: Dataset) -> list[str]:
     """Where the examples are from, and what the reader noticed: how many, of how many classes, how they were split."""
-    return [f"data: {dataset.source}", *(f"  {notice}" for notice in dataset.notices)]
+    return [f"data: {dataset.source}", *(f"  {notice}" for notice in dataset.notices), *class_lines(dataset)]
+
+
+def class_lines(dataset: Dataset) -> list[str]:
+    """How many examples each class has in each split, the smallest classes of train first; of many only some."""
+    found = counts(dataset)
+    order = sorted(dataset.labels, key=lambda name: found["train"][name])
+    shown = order if len(order) <= _CLASSES_SHOWN else order[: _CLASSES_SHOWN // 2]
+    width = max(len("class"), *(len(name) for name in shown))
+    lines = [f"  {'class':<{width}}" + "".join(f"{split:>12}" for split in found)]
+    lines += [f"  {name:<{width}}" + "".join(f"{found[split][name]:>12,}" for split in found) for name in shown]
+    rest = order[len(shown) :]
+    if rest:
+        least, most = found["train"][rest[0]], found["train"][rest[-1]]
+        lines.append(f"  and {len(rest)} classes more, of {least:,} to {most:,} in train")
+    return lines
+
+
+_CLASSES_SHOWN = 12
 
 
 def counts(dataset: Dataset) -> dict[str, dict[str, int]]:

@@ -39,7 +39,11 @@ def tune(spec: TuneSpec) -> Run | None:
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
     dataset = read_dataset(
-        spec.data, seed=spec.seed, text_column=spec.text_column, label_column=spec.label_column
+        spec.data,
+        seed=spec.seed,
+        text_column=spec.text_column,
+        label_column=spec.label_column,
+        group_column=spec.group_column,
     )
     task = find_task(spec.task, dataset)
     of_images = {"image-size": spec.image_size, "augment": spec.augment}

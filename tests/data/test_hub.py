@@ -101,3 +101,11 @@ def test_what_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 def test_paths_are_no_dataset_ids(name: str) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_dataset(name, seed=0)
+
+
+def test_a_single_dataset_is_split_and_keeps_its_groups_together(datasets: Any, tmp_path: Path) -> None:
+    rows = {"text": [f"text {i}" for i in range(40)], "label": ["a", "b"] * 20, "who": [i // 4 for i in range(40)]}
+    datasets.Dataset.from_dict(rows).save_to_disk(str(tmp_path / "saved"))
+    data = read_dataset(str(tmp_path / "saved"), seed=0, group_column="who")
+    assert {split: len(found) for split, found in data.splits.items()} == {"train": 32, "validation": 4, "test": 4}
+    assert len({(e.group, split) for split, found in data.splits.items() for e in found}) == 10

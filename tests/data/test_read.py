@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeft.data import read
+from edgeft.data.columns import Columns
 from edgeft.data.found import ALL, Found, Row
 from edgeft.data.read import READERS, read_dataset
 from edgeft.errors import DataError
@@ -31,7 +32,8 @@ def test_every_reader_says_what_it_takes(name: str) -> None:
         (lambda root: file(root / "a.jsonl"), "table"),
         (lambda root: file(root / "dataset_dict.json").parent, "hub"),
         (lambda root: Path("owner/name"), "hub"),
-        (lambda root: file(root / "a.parquet"), None),
+        (lambda root: file(root / "a.parquet"), "table"),
+        (lambda root: file(root / "a.xlsx"), None),
     ],
 )
 def test_one_reader_for_each_thing(tmp_path: Path, make, expected: str | None) -> None:  # type: ignore[no-untyped-def]
@@ -48,7 +50,7 @@ def file(path: Path) -> Path:
 
 def test_what_no_reader_takes_is_told_with_all_kinds(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        read_dataset(str(file(tmp_path / "a.parquet")), seed=0)
+        read_dataset(str(file(tmp_path / "a.xlsx")), seed=0)
     assert "is nothing edgeft reads" in caught.value.what
     for name in READERS.names():
         assert READERS.load(name).takes in caught.value.next_step
@@ -60,7 +62,7 @@ class Lines:
     def can_read(self, data: str) -> bool:
         return data.endswith(".words")
 
-    def read(self, data: str, text_column: str | None, label_column: str | None, image_check: bool) -> Found:
+    def read(self, data: str, columns: Columns, image_check: bool) -> Found:
         words = Path(data).read_text().split()
         return Found("text", {ALL: [Row(f"{i}", w, str(len(w)), f"{i:064d}") for i, w in enumerate(words)]})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeft.data.columns import Columns
 from edgeft.data.dataset import Dataset
 from edgeft.data.read import read_dataset
 from edgeft.data.tables import read_table, table_rows
@@ -21,8 +22,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 def pairs(path: Path, **columns: str | None) -> list[tuple[str, str]]:
-    given = {"text_column": None, "label_column": None, **columns}
-    return [(row.content, row.label) for row in table_rows(read_table(path), **given)]  # type: ignore[misc]
+    return [(row.content, row.label) for row in table_rows(read_table(path), Columns(**columns))]  # type: ignore[arg-type]
 
 
 def folder(tmp_path: Path, **files: bytes) -> Path:
@@ -98,7 +98,7 @@ def test_lists_and_objects_are_no_text_and_no_label(tmp_path: Path, row: bytes) 
 def test_line_breaks_and_quotes_inside_quotes(tmp_path: Path) -> None:  # D20
     path = write(tmp_path / "a.csv", b'text,label\r\n"a, ""q""\r\nsecond line",x\r\nMen \'S Shoes,y\r\nplain,z\r\n')
     assert pairs(path) == [('a, "q"\r\nsecond line', "x"), ("Men 'S Shoes", "y"), ("plain", "z")]
-    rows = table_rows(read_table(path), None, None)
+    rows = table_rows(read_table(path), Columns())
     assert [row.id for row in rows] == ["a.csv:2", "a.csv:4", "a.csv:5"]
 
 
@@ -186,11 +186,11 @@ def test_columns_found_by_usual_names(tmp_path: Path, header: str) -> None:
 def test_columns_named_by_the_user(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b"text,label,say,mood\nhi,a,hello,glad\n")
     assert pairs(path) == [("hi", "a")]
-    assert pairs(path, text_column="say", label_column="mood") == [("hello", "glad")]
+    assert pairs(path, text="say", label="mood") == [("hello", "glad")]
     with pytest.raises(
         DataError, match=r"no column 'moot'; it has 'text', 'label', 'say', 'mood'; did you mean 'mood'"
     ):
-        pairs(path, label_column="moot")
+        pairs(path, label="moot")
 
 
 def test_no_label_column(tmp_path: Path) -> None:
