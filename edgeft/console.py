@@ -31,6 +31,17 @@ def verbosity() -> int:
     return _verbosity
 
 
+@contextmanager
+def quieter() -> Iterator[None]:
+    """While inside, lines and bars of the normal level are left out: one of many runs speaks through its result."""
+    before = _verbosity
+    set_verbosity(before if before > 0 else -1)
+    try:
+        yield
+    finally:
+        set_verbosity(before)
+
+
 def stop_soon(asked: bool) -> None:
     """Remember that the user wants to stop: some library swallows a KeyboardInterrupt raised inside it. The next line
     or step of a bar then raises it again."""

@@ -64,6 +64,7 @@ class TuneSpec:
         None, read.number(0, above=True), "peak learning rate of the float phase, by default chosen by --freeze",
         metavar="RATE",
     )
+    weight_decay: float = option(0.01, read.number(0), "decay of weights in the float phase (AdamW)", metavar="N")
     layer_decay: float = option(
         1.0, read.factor, "factor of the learning rate from one block to the one below it; 1 = all learn alike",
         metavar="FACTOR",
@@ -90,7 +91,14 @@ class TuneSpec:
     patience: int = option(
         0, read.whole(0), "stop after so many evaluations without a better score; 0 = never", metavar="N"
     )
-    search: int = option(0, read.whole(0), "trials of a hyperparameter search; 0 = none", metavar="N")
+    search: int = option(
+        0, read.whole(0), "try N settings of learning rate, batch size, freezing, augmentation, weight decay and "
+        "quantization, but for those given, and keep the best on validation; 0 = none", metavar="N",
+    )
+    storage: str | None = option(
+        None, read.text, "Optuna storage that workers of one search share, by default a file beside --output",
+        metavar="URL", output=True,
+    )
     device: str = option("auto", read.device, "where to train", metavar="auto|cpu|cuda[:N]")
     precision: str = option(
         "auto", read.choice("auto", "fp32", "bf16", "fp16"),
@@ -101,6 +109,10 @@ class TuneSpec:
     report_to: str = option("none", read.text, "experiment trackers, as transformers names them", metavar="NAME")
     text_column: str | None = option(None, read.text, "column of a table that holds the text", metavar="NAME")
     label_column: str | None = option(None, read.text, "column of a table that holds the label", metavar="NAME")
+    group_column: str | None = option(
+        None, read.text, "column whose equal values (a person, a camera) stay in one split; for images, of a table "
+        "beside them", metavar="NAME",
+    )
     calibration_samples: int = option(
         512, read.whole(1), "training examples that ranges are calibrated on", metavar="N"
     )
@@ -108,10 +120,6 @@ class TuneSpec:
         "percentile", read.choice("minmax", "percentile", "mse"),
         "how ranges are set: minmax = all fits, percentile = 99.99 % fit, mse = least squared error",
         metavar="minmax|percentile|mse",
-    )
-    group_column: str | None = option(
-        None, read.text, "column whose equal values (a person, a camera) stay in one split; for images, of a table "
-        "beside them", metavar="NAME",
     )
     keep_float: tuple[str, ...] | None = option(
         None, read.names(), f"{_KEEP}; export then does the same", metavar="LAYER,...|auto"

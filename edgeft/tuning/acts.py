@@ -54,12 +54,6 @@ TOKENIZER = "tokenizer.json"
 _MUCH_LOST = 0.05
 
 
-def refuse_unbuilt(search: int) -> None:
-    """Options of the contract that this version does not have yet are refused, not ignored."""
-    if search:
-        raise UsageError("--search is not built yet", "leave it out")
-
-
 def refuse_place(output: Path, data: str) -> None:
     """A run among the examples would be read as a class of them the next time."""
     folder = Path(data).expanduser()
@@ -193,7 +187,14 @@ def training_side(
 
 
 def float_phase(
-    job: Job, model: nn.Module, processor: Any, stages: Sequence[Stage], loss: Loss, judge: Judge, collate: Collate
+    job: Job,
+    model: nn.Module,
+    processor: Any,
+    stages: Sequence[Stage],
+    loss: Loss,
+    judge: Judge,
+    collate: Collate,
+    callbacks: Sequence[transformers.TrainerCallback] = (),
 ) -> nn.Module:
     """Fine-tune, or read what an earlier call fine-tuned. The model comes back in eval mode, on the job's device."""
     fresh = tuple((job.state.done("original") or {})["fresh"])
@@ -213,7 +214,7 @@ def float_phase(
             with learning(model, stage.kind, fresh, job.seed):
                 for line in table(model, rates(model, stage.recipe, new)):
                     console.say(line)
-                passed = passed.then(stage, *_train(job, model, stage, loss, judge, collate, probed, new))
+                passed = passed.then(stage, *_train(job, model, stage, loss, judge, collate, callbacks, probed, new))
             new, probed = (), False
         floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
     record = {**passed.record, "scores": judge.record(model, "float")}
@@ -230,6 +231,7 @@ def _train(
     loss: Loss,
     judge: Judge,
     collate: Collate,
+    callbacks: Sequence[transformers.TrainerCallback],
     probed: bool,
     new: tuple[str, ...],
 ) -> tuple[Trained, list[dict[str, str]]]:
@@ -244,8 +246,9 @@ def _train(
         # Loader processes would only copy features to and fro.
         subject, recipe = (subject, recipe) if alone is None else (alone, replace(recipe, workers=0))
     return floating.fine_tune(
-        stage.name, model, recipe, loss, subject, folder=job.folder, seed=job.seed, device=job.device, fresh=new
-    )
+        stage.name, model, recipe, loss, subject, folder=job.folder, seed=job.seed, device=job.device, fresh=new,
+        callbacks=callbacks,
+    )  # fmt: skip
 
 
 def _inputs(job: Job) -> dict[str, Any]:

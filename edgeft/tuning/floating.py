@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import TrainerCallback
 
 from edgeft import console, files
 from edgeft.tuning.checkpoints import saving
@@ -31,6 +33,7 @@ def fine_tune(
     seed: int,
     device: torch.device,
     fresh: tuple[str, ...] = (),
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[Trained, list[dict[str, str]]]:
     """Train `model` in place. Returns how it went and the record of every frozen tensor, before and after.
 
@@ -52,6 +55,7 @@ def fine_tune(
             trained = train_phase(
                 name, subject.model, recipe, loss, subject.judge, subject.examples, subject.collate,
                 folder=folder, seed=seed, device=device, optimizer=optimizer_for(subject.model, recipe, fresh),
+                callbacks=callbacks,
             )  # fmt: skip
         if start is not None and trained.best_value < start.best_value:
             metric, found = subject.judge.metric, f"{start.best_value:.4f}, best epoch {trained.best_value:.4f}"

@@ -6,14 +6,18 @@ one it finished.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
+from transformers import TrainerCallback
 
 from edgeft import console
+from edgeft.data.dataset import Dataset
 from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
-from edgeft.tuning import acts, defaults
+from edgeft.tuning import acts, defaults, study
 from edgeft.tuning.document import finish
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
@@ -21,23 +25,24 @@ from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, score_lines
 from edgeft.tuning.qat import qat_recipe
 from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
+from edgeft.tuning.search import search
+from edgeft.tuning.space import space
 from edgeft.tuning.target import find_target, find_task
 from edgeft.tuning.trainer import Recipe
 
 
 def tune(spec: TuneSpec) -> Run | None:
-    """Tune as `spec` says and return the run; None after --dry-run.
+    """Tune as `spec` says, once or in the trials of a search, and return the run; None after --dry-run.
 
     Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
     """
-    acts.refuse_unbuilt(spec.search)
-    steps = kinds_and_epochs(spec.freeze, spec.epochs)
-    kinds = [kind for kind, _ in steps]
-    refuse_missing(kinds)
     acts.refuse_place(spec.output, spec.data)
+    refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs))
+    if spec.search:
+        study.refuse_missing()
     quiet_transformers()
-    device = defaults.device(spec.device)
-    target = find_target(spec.profile, spec.scheme)
+    # both refuse what is wrong before all examples are read
+    target, _ = find_target(spec.profile, spec.scheme), defaults.device(spec.device)
     dataset = read_dataset(
         spec.data,
         seed=spec.seed,
@@ -45,6 +50,30 @@ def tune(spec: TuneSpec) -> Run | None:
         label_column=spec.label_column,
         group_column=spec.group_column,
     )
+    if not spec.search:
+        return tune_on(spec, dataset)
+    task = find_task(spec.task, dataset)
+    wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
+    model = acts.rehearse(spec, task, dataset, target.scheme, wish).model
+    tried = space(spec, model, task.content, target.scheme is not None, len(dataset.splits["train"]))
+    if spec.dry_run:
+        tune_on(spec, dataset)
+        console.result(f"search: {spec.search} trials of {', '.join(tried)}")
+        return None
+    for line in data_lines(dataset):
+        console.say(line)
+    return search(spec, dataset, tried, tune_on)
+
+
+def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallback] = ()) -> Run | None:
+    """One run on examples that were read and checked.
+
+    callbacks   look on in the float phase, and may end it
+    """
+    steps = kinds_and_epochs(spec.freeze, spec.epochs)
+    kinds = [kind for kind, _ in steps]
+    device = defaults.device(spec.device)
+    target = find_target(spec.profile, spec.scheme)
     task = find_task(spec.task, dataset)
     of_images = {"image-size": spec.image_size, "augment": spec.augment}
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
@@ -61,6 +90,7 @@ def tune(spec: TuneSpec) -> Run | None:
             epochs=spec.epochs,
             batch_size=batch_size,
             lr=0.0,
+            weight_decay=spec.weight_decay,
             layer_decay=spec.layer_decay,
             precision=float_precision,
             patience=spec.patience,
@@ -91,7 +121,7 @@ def tune(spec: TuneSpec) -> Run | None:
     collate, loss = acts.training_side(
         job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content)
     )
-    model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate)
+    model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
     if target.scheme is not None:
         quantized = acts.calibrate(
             job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish

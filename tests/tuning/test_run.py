@@ -377,11 +377,6 @@ def test_a_run_among_its_own_examples_is_refused(tune_on: Any, tmp_path: Path) -
     assert not (tmp_path / "data" / "run").exists()
 
 
-def test_search_is_refused_not_ignored(tune_on: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--search is not built yet"):
-        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), search=5)
-
-
 def test_a_full_disk_leaves_what_was_complete(tune_on: Any, tmp_path: Path, monkeypatch: Any) -> None:  # C02
     dataset, options = small.text_dataset(tmp_path / "data"), text(tmp_path)
 
