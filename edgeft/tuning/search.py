@@ -1,7 +1,7 @@
 """`edgeft tune --search N`: trials of other settings, each a run of its own; the best one stands in --output at last.
 
     RUN.search/study.db         the study, unless --storage names another place
-    RUN.search/NAME/HASH/       the run of a trial, by the hash of its values; the weights of those that were beaten go
+    RUN.search/NAME/N/          the run of trial N, also when it is taken up again; the weights of beaten ones go
     RUN.search/search.txt, .png results table and plot, which are copied beside the best run
 
 The same command on several machines with one --storage, or several times on one, joins the study. NAME follows from
@@ -27,7 +27,7 @@ from edgeft.data.dataset import Dataset
 from edgeft.errors import FolderError, ModelError
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import DOCUMENT, Run
-from edgeft.tuning.space import Suggest
+from edgeft.tuning.space import USUAL, Suggest
 from edgeft.tuning.study import open_study, run_trials
 from edgeft.tuning.trials import draw, table
 
@@ -58,6 +58,7 @@ def search(spec: TuneSpec, dataset: Dataset, space: Mapping[str, Suggest], tune_
     home.mkdir(parents=True, exist_ok=True)
     study = open_study(name, spec.storage or f"sqlite:///{home.absolute() / 'study.db'}", spec.seed)
     console.say(f"search: {spec.search} trials of {', '.join(space)} in {home}")
+    study.enqueue_trial(USUAL, skip_if_exists=True)  # the first trial: a search ends no worse than without one
 
     def objective(trial: optuna.Trial) -> float:
         return _try(trial, study, spec, dataset, space, tune_on, home / name)
@@ -90,7 +91,10 @@ def _try(
     import optuna
 
     chosen = {field: suggest(trial) for field, suggest in space.items()}
-    folder = runs / files.sha256_text(json.dumps(chosen, sort_keys=True))[:12]
+    # a trial that is taken up again has the attributes of the one that was killed
+    origin = trial.user_attrs.get("origin", trial.number)
+    folder = runs / str(origin)
+    trial.set_user_attr("origin", origin)
     trial.set_user_attr("folder", str(folder.absolute()))
     trial.set_user_attr("host", platform.node())
     trial.set_user_attr("chosen", chosen)

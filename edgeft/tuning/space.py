@@ -19,6 +19,12 @@ from edgeft.tuning.defaults import learning_rate
 # Factor on the rate that is the default for what learns: five times as slow to five times as fast.
 _LR_FACTOR = (0.2, 5.0)
 _BATCHES = (16, 32, 64)
+USUAL_BATCH = 32
+# The defaults of TuneSpec, by the names that trials know them under.
+USUAL = {
+    "freeze": "backbone", "batch_size": USUAL_BATCH, "weight_decay": 0.01, "lr_factor": 1.0, "augment": "crop",
+    "calibration": "percentile", "qat_lr": 2e-5, "learn_ranges": 0.33,
+}  # fmt: skip
 _LAST_BLOCKS = 2
 
 Suggest = Callable[[Any], Any]
@@ -33,7 +39,7 @@ def space(spec: TuneSpec, model: nn.Module, content: str, quantized: bool, train
     """
     kinds = _kinds(spec, model)
     rates = {kind: learning_rate(None, kind, model) for kind in kinds if "," not in kind}
-    batches = [size for size in _BATCHES if size <= train] or [_BATCHES[0]]
+    batches = [size for size in _BATCHES if size <= max(train, USUAL_BATCH)]
     offered: dict[str, Suggest] = {
         "freeze": lambda trial: trial.suggest_categorical("freeze", kinds),
         "batch_size": lambda trial: trial.suggest_categorical("batch_size", batches),
