@@ -84,6 +84,15 @@ class TuneSpec:
     class_weights: str = option(
         "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"
     )
+    focal: float = option(
+        0.0, read.number(0), "gamma of focal loss, which looks at hard examples more; 0 = plain cross-entropy",
+        metavar="GAMMA",
+    )
+    sampling: str = option(
+        "shuffle", read.choice("shuffle", "balanced"),
+        "order of training examples: shuffle = each once an epoch, balanced = drawn so that classes come equally often",
+        metavar="shuffle|balanced",
+    )
     label_smoothing: float | None = option(
         None, read.share, "share of each label spread over all classes, by default 0.1 for images and 0 for text",
         metavar="SHARE",

@@ -29,6 +29,7 @@ from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
+from edgeft.tuning.advice import advice
 from edgeft.tuning.architecture import head_names
 from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
 from edgeft.tuning.batches import Collate
@@ -48,6 +49,7 @@ from edgeft.tuning.schedule import Passed, Stage, kinds_and_epochs
 from edgeft.tuning.score import Judge
 from edgeft.tuning.source import Source, find_source
 from edgeft.tuning.trainer import Loss, Recipe, Trained
+from edgeft.tuning.watch import METRICS, read_metrics
 
 TOKENIZER = "tokenizer.json"
 # quantization.md section 9: calibrated 8-bit models lose 0.3 to 3 points where their grids fit.
@@ -174,7 +176,7 @@ def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
 
 
 def training_side(
-    job: Job, encoder: Encoder, augment: str | None, weights: str, smoothing: float
+    job: Job, encoder: Encoder, augment: str | None, weights: str, smoothing: float, focal: float = 0.0
 ) -> tuple[Collate, Loss]:
     """How training batches are made (augmented, if images) and what the float phase minimises."""
     vary = None
@@ -183,7 +185,7 @@ def training_side(
         vary = augmentation(augment or DEFAULT, description["height"], description["width"])
         encoder = job.task.encoder(enlarged(description), job.folder) if vary else encoder
     balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
-    return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing)
+    return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing, focal)
 
 
 def float_phase(
@@ -217,7 +219,11 @@ def float_phase(
                 passed = passed.then(stage, *_train(job, model, stage, loss, judge, collate, callbacks, probed, new))
             new, probed = (), False
         floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
-    record = {**passed.record, "scores": judge.record(model, "float")}
+    lines = [line for line in read_metrics(job.folder / METRICS) if line["phase"] == stages[-1].name]
+    said = advice(lines, len(job.dataset.splits["validation"]))
+    for line in said:
+        console.say(line)
+    record = {**passed.record, "advice": said, "scores": judge.record(model, "float")}
     job.state.finish("float", {**record, "wall_s": job.wall_s["float"]})
     for stage in stages:
         _forget_checkpoints(job, stage.name)

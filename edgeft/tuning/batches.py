@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,12 +27,20 @@ class Order(Sampler[Key]):
     """Which examples come when: (epoch, index) pairs, a pure function of seed and epoch.
 
     A resumed run therefore plays the same batches as an unbroken one. With `lengths`, batches hold examples of
-    like length, so that little is padded. A last batch of one example is left out of its epoch: BatchNorm cannot
-    take statistics of a single one.
+    like length, so that little is padded. With `shares`, an epoch draws as many examples as there are, each with its
+    share as the probability, so that one may come twice and another not at all. A last batch of one example is left
+    out of its epoch: BatchNorm cannot take statistics of a single one.
     """
 
-    def __init__(self, n: int, seed: int, batch_size: int, lengths: Sequence[int] | None = None) -> None:
-        self._n, self._seed, self._batch_size, self._lengths = n, seed, batch_size, lengths
+    def __init__(
+        self,
+        n: int,
+        seed: int,
+        batch_size: int,
+        lengths: Sequence[int] | None = None,
+        shares: Sequence[float] | None = None,
+    ) -> None:
+        self._n, self._seed, self._batch_size, self._lengths, self._shares = n, seed, batch_size, lengths, shares
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -43,7 +52,7 @@ class Order(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         rng = np.random.default_rng([self._seed, self.epoch])
-        order = rng.permutation(self._n)
+        order = rng.permutation(self._n) if self._shares is None else rng.choice(self._n, self._n, p=self._shares)
         if self._lengths is not None:
             order = self._grouped(order, np.asarray(self._lengths), rng)
         epoch = self.epoch
@@ -58,6 +67,12 @@ class Order(Sampler[Key]):
         whole = len(batches) - (1 if len(batches[-1]) < self._batch_size else 0)
         mixed = [batches[number] for number in rng.permutation(whole)] + batches[whole:]
         return np.concatenate(mixed)
+
+
+def class_shares(examples: Sequence[Example]) -> list[float]:
+    """Probability of each example with which every class comes equally often: 1 / (classes * size of its class)."""
+    sizes = Counter(example.label for example in examples)
+    return [1 / (len(sizes) * sizes[example.label]) for example in examples]
 
 
 class Samples(Dataset[tuple[Key, Example]]):

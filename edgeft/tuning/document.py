@@ -66,6 +66,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         "freeze": job.settings["freeze"],
         "frozen": floating["frozen"],
         "stages": floating["stages"],
+        "advice": floating["advice"],
         "weights": _weights(job.folder),
         **_quantization(job),
         "scheme": target.scheme_name,

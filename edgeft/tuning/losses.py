@@ -19,12 +19,21 @@ from edgeft.tuning.trainer import Loss
 LABEL_SHARE = 0.3
 
 
-def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0) -> Loss:
-    """Cross-entropy of logits [n, labels] with labels [n]; `weights` [labels]; smoothing as in arXiv 1512.00567."""
+def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0, focal: float = 0.0) -> Loss:
+    """Cross-entropy of logits [n, labels] with labels [n]; `weights` [labels]; smoothing as in arXiv 1512.00567.
+
+    focal   gamma of arXiv 1708.02002: each example counts (1 - p)^gamma of its own, p being the share that its label
+            gets; 0 is plain cross-entropy
+    """
 
     def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         scaled = None if weights is None else weights.to(logits)
-        return F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing)
+        if not focal:
+            return F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing)
+        each = F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing, reduction="none")
+        share = logits.softmax(dim=-1).gather(1, labels[:, None])[:, 0]
+        whole = len(labels) if scaled is None else scaled[labels].sum()
+        return ((1 - share) ** focal * each).sum() / whole
 
     return loss
 

@@ -92,6 +92,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             lr=0.0,
             weight_decay=spec.weight_decay,
             layer_decay=spec.layer_decay,
+            balanced=spec.sampling == "balanced",
             precision=float_precision,
             patience=spec.patience,
             workers=workers,
@@ -119,8 +120,9 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     acts.check_wish(job, model, target.scheme, encoder, wish)
     acts.score_original(job, judge, model)
     collate, loss = acts.training_side(
-        job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content)
-    )
+        job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
+        spec.focal,
+    )  # fmt: skip
     model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
     if target.scheme is not None:
         quantized = acts.calibrate(

@@ -24,6 +24,16 @@ def logits_of(output: Any) -> Tensor:
     return logits
 
 
+def calibration_error(sure: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15) -> float:
+    """Expected calibration error (Guo et al., arXiv 1706.04599, equation 3) of answers [n] that were right or not.
+
+    The distance between how sure a model is and how often it is right, in bins of equal width of how sure it is.
+    """
+    at = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = [abs(float((sure[at == one] - right[at == one]).sum())) for one in range(bins)]
+    return sum(gaps) / len(sure)
+
+
 class Judge:
     """Scores models on the splits of one dataset. Keeps the answers only, so memory does not grow with logits."""
 
@@ -48,12 +58,20 @@ class Judge:
 
     def scores(self, model: nn.Module, split: str, advance: Callable[[int], None] = lambda n: None) -> Scores:
         """Scores of `model` (in eval mode meanwhile) on `split`; `advance(n)` is told of every batch done."""
-        examples = self._splits[split]
-        predicted = np.empty(len(examples), dtype=np.int64)
+        predicted, _ = self._predicted(model, split, advance)
+        return self._task.score(predicted, self.labels(split), self._labels)
+
+    def _predicted(
+        self, model: nn.Module, split: str, advance: Callable[[int], None]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Answers [n] and how sure of them the model is [n], its largest probability."""
+        n = len(self._splits[split])
+        predicted, sure = np.empty(n, dtype=np.int64), np.empty(n)
         for chosen, logits in self._answered(model, split):
             predicted[chosen] = self._task.decode(logits)
+            sure[chosen] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64).sum(axis=-1)
             advance(len(chosen))
-        return self._task.score(predicted, self.labels(split), self._labels)
+        return predicted, sure
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """[n], in the order of the split."""
@@ -79,7 +97,13 @@ class Judge:
             model.train(before)
 
     def record(self, model: nn.Module, title: str) -> dict[str, dict[str, Any]]:
-        """{"validation": {metric, value, n}, "test": {…}} for tuned.json, with a progress bar."""
+        """{"validation": {metric, value, n, calibration_error}, "test": {…}} for tuned.json, with a progress bar."""
         with console.bar(f"scoring {title}", sum(len(self._splits[split]) for split in SCORED), "samples") as bar:
-            found = {split: self.scores(model, split, bar.advance) for split in SCORED}
-        return {split: {"metric": s.metric, "value": float(s.value), "n": s.n} for split, s in found.items()}
+            return {split: self._entry(model, split, bar.advance) for split in SCORED}
+
+    def _entry(self, model: nn.Module, split: str, advance: Callable[[int], None]) -> dict[str, Any]:
+        predicted, sure = self._predicted(model, split, advance)
+        labels = self.labels(split)
+        found = self._task.score(predicted, labels, self._labels)
+        error = calibration_error(sure, predicted == labels)
+        return {"metric": found.metric, "value": float(found.value), "n": found.n, "calibration_error": round(error, 4)}

@@ -19,7 +19,7 @@ from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.errors import ModelError
 from edgeft.quant.feed import text_lengths
-from edgeft.tuning.batches import Collate, Order, Samples
+from edgeft.tuning.batches import Collate, Order, Samples, class_shares
 from edgeft.tuning.checkpoints import last_complete, mark_complete, saving
 from edgeft.tuning.score import Judge, logits_of
 from edgeft.tuning.trouble import Course, gradient_not_finite, not_finite_in
@@ -40,6 +40,7 @@ class Recipe:
     schedule       name of a transformers schedule: cosine, linear
     warmup         share of the steps over which the rate rises
     layer_decay    factor of the rate from one block to the one below it, see edgeft.tuning.rates
+    balanced       draw examples so that every class comes equally often, see edgeft.tuning.batches.Order
     precision      fp32, bf16 or fp16: of the arithmetic, never of the weights
     """
 
@@ -54,6 +55,7 @@ class Recipe:
     workers: int = 0
     report_to: str = "none"
     layer_decay: float = 1.0
+    balanced: bool = False
 
     def steps(self, n: int) -> int:
         """Optimizer steps over `n` training examples, at least one."""
@@ -165,7 +167,8 @@ def train_phase(
     Raises ModelError that names the layer when the loss or a gradient is not finite, or the loss diverges.
     """
     steps = recipe.steps(len(examples))
-    order = Order(len(examples), seed, recipe.batch_size, text_lengths(examples))
+    shares = class_shares(examples) if recipe.balanced else None
+    order = Order(len(examples), seed, recipe.batch_size, text_lengths(examples), shares)
     checkpoints = folder / "checkpoints" / phase
     arguments = _arguments(recipe, steps, judge.metric, checkpoints, seed, device)
     watch = Watch(phase, folder / "metrics.jsonl", steps * recipe.batch_size, recipe.batch_size)

@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import encoded, text_lengths
 from edgeft.tasks.task import TensorSpec
-from edgeft.tuning.batches import Collate, Order
+from edgeft.tuning.batches import Collate, Order, class_shares
 
 
 class Lengths:
@@ -94,3 +95,17 @@ def test_encoded_tells_which_examples_a_batch_holds() -> None:
 def test_images_have_no_lengths() -> None:
     assert text_lengths([Example("a", Path("a.jpg"), 0)]) is None
     assert text_lengths([Example("a", "four", 0)]) == [4]
+
+
+def test_balanced_draws_bring_every_class_equally_often() -> None:
+    examples = [Example(str(i), "x", 0 if i < 90 else 1) for i in range(100)]
+    shares = class_shares(examples)
+    assert shares[0] == pytest.approx(1 / 180) and shares[99] == pytest.approx(1 / 20)
+    order = Order(100, 0, 10, shares=shares)
+    drawn = []
+    for epoch in range(40):
+        order.set_epoch(epoch)
+        drawn += [examples[index].label for _, index in order]
+    # 4,000 draws of a fair coin: three standard errors are 0.024
+    assert len(drawn) == 4000 and abs(sum(drawn) / 4000 - 0.5) < 0.024
+    assert list(order) == list(order)

@@ -49,3 +49,13 @@ def test_a_student_like_its_teacher_has_only_the_labels_loss() -> None:
     assert distillation(Teacher())(same, torch.tensor([1]), {"x": same}).item() == pytest.approx(
         -0.3 * math.log(0.8), rel=1e-5
     )
+
+
+def test_focal_loss_by_hand() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1]]))
+    labels = torch.tensor([0, 0])
+    found = cross_entropy(focal=2.0)(logits, labels, {})
+    # (1 - 0.5)^2 * -ln 0.5 and (1 - 0.9)^2 * -ln 0.9
+    assert float(found) == pytest.approx((0.25 * 0.693147 + 0.01 * 0.105361) / 2, rel=1e-5)
+    weighted = cross_entropy(torch.tensor([3.0, 1.0]), focal=2.0)(logits, labels, {})
+    assert float(weighted) == pytest.approx(float(found), rel=1e-6)
