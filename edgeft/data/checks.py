@@ -81,7 +81,7 @@ def _torn(splits: Splits, content: str) -> tuple[list[str], dict[str, Any]]:
         near = [row for row in _two_labels(rows, lambda row: text_key(str(row.content))) if row.id not in copies]
         facts["near"] = [row.id for row in near]
         if near:
-            lines.append(f"{len(near)} texts have nearly the same text with another label; the first is {near[0].id}")
+            lines.append(f"{len(near)} more are nearly the same as a text with another label; the first, {near[0].id}")
     return lines, facts
 
 

@@ -38,7 +38,7 @@ def test_one_content_under_two_labels() -> None:
     train = [row(1, "stop", "a"), row(2, "stop", "b"), row(3, "Stop.", "b"), row(4, "go", "a")]
     lines, facts = check(splits(train, [row(5, "wait")]), "text")
     assert "2 examples have a copy with another label; the first, all.csv:1, is 'a' and 'b'" in lines
-    assert "1 texts have nearly the same text with another label; the first is all.csv:3" in lines
+    assert "1 more are nearly the same as a text with another label; the first, all.csv:3" in lines
     assert facts["labels"] == {"exact": ["all.csv:1", "all.csv:2"], "near": ["all.csv:3"]}
 
 

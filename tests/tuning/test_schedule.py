@@ -14,6 +14,7 @@ from edgeft.quant import store
 from edgeft.tuning import floating
 from edgeft.tuning.schedule import Passed, kinds_and_epochs, stages
 from edgeft.tuning.trainer import Recipe, Trained
+from edgeft.tuning.watch import Watch
 from tests.tuning import small
 
 
@@ -109,5 +110,30 @@ def test_a_kill_between_and_inside_stages_leads_to_the_same_end(
     resumed = tune_on(dataset, **options, output=tmp_path / "killed", resume=True)
     assert resumed.document["stages"] == whole.document["stages"]
     assert resumed.document["scores"] == whole.document["scores"]
+    first, second = (store.load_file(run.float_model / "model.safetensors") for run in (whole, resumed))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("freeze", ["backbone:1,none", "backbone:1,lora"])
+def test_a_kill_in_the_middle_of_a_stage_goes_on_from_its_last_checkpoint(
+    tune_on: Any, tmp_path: Path, monkeypatch: Any, capsys: Any, freeze: str
+) -> None:  # T09
+    if "lora" in freeze:
+        pytest.importorskip("peft", reason="the package peft is not installed")
+    dataset, options = small.text_dataset(tmp_path / "data"), {**text(tmp_path), "freeze": freeze, "scheme": "none"}
+    whole = tune_on(dataset, **options, output=tmp_path / "whole")
+    real = Watch.on_step_end
+
+    def die(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        real(self, args, state, control, **rest)
+        if self._phase == "float-2" and state.global_step == 8:  # six steps an epoch
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Watch, "on_step_end", die)
+        tune_on(dataset, **options, output=tmp_path / "killed")
+    resumed = tune_on(dataset, **options, output=tmp_path / "killed", resume=True)
+    assert "float-2: going on from checkpoint-6" in capsys.readouterr().out
+    assert resumed.document["stages"] == whole.document["stages"]
     first, second = (store.load_file(run.float_model / "model.safetensors") for run in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
