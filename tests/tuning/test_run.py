@@ -166,16 +166,16 @@ def test_how_ranges_were_set_is_recorded(tune_on: Any, tmp_path: Path) -> None:
 
 def test_layers_named_stay_float_through_training(tune_on: Any, tmp_path: Path) -> None:
     dataset = small.text_dataset(tmp_path / "data")
-    run = tune_on(dataset, **text(tmp_path), keep_float=("softmax", "classifier"))
-    reasons = {"softmax", "classifier"}
+    run = tune_on(dataset, **text(tmp_path), keep_float=("attention", "classifier"))
+    reasons = {"attention", "classifier"}
     kept = run.document["keep_float"]["layers"]
-    assert [each["layer"] for each in kept] == ["softmax", "softmax_1", "linear_13"]
+    assert [each["layer"] for each in kept] == ["attention", "attention_1", "linear_13"]
     assert {each["reason"].removeprefix("kept float by --keep-float ") for each in kept} == reasons
     assert kept[-1]["module"] == "classifier"
     for state in ("calibrated", "trained"):
         stored = store.load_file(run.quantized / f"{state}.safetensors")
         assert not any(name.startswith("linear_13_") for name in stored) and "linear_12_weight_fq.scale" in stored
-    assert run.document["settings"]["keep_float"] == ["softmax", "classifier"]
+    assert run.document["settings"]["keep_float"] == ["attention", "classifier"]
 
 
 def test_a_layer_the_model_does_not_have_is_refused_before_training(
@@ -184,10 +184,10 @@ def test_a_layer_the_model_does_not_have_is_refused_before_training(
     dataset = small.text_dataset(tmp_path / "data")
     with monkeypatch.context() as patch:
         patch.setattr(acts, "float_phase", lambda *_, **__: pytest.fail("training was begun"))
-        with pytest.raises(UsageError, match="softmex: this model has no such layer; did you mean .softmax."):
-            tune_on(dataset, **text(tmp_path), keep_float=("softmex",))
+        with pytest.raises(UsageError, match="atention: this model has no such layer; did you mean .attention."):
+            tune_on(dataset, **text(tmp_path), keep_float=("atention",))
     # the corrected command may use the same folder
-    assert tune_on(dataset, **text(tmp_path), keep_float=("softmax",), qat_epochs=0.0).document["state"] == "complete"
+    assert tune_on(dataset, **text(tmp_path), keep_float=("attention",), qat_epochs=0.0).document["state"] == "complete"
 
 
 def test_auto_keeps_what_the_budget_needs_and_records_it(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
@@ -203,7 +203,7 @@ def test_auto_keeps_what_the_budget_needs_and_records_it(tune_on: Any, tmp_path:
 
 def test_keep_float_needs_quantization(tune_on: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--keep-float has no meaning without quantization"):
-        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), keep_float=("softmax",), scheme="none")
+        tune_on(small.text_dataset(tmp_path / "data"), **text(tmp_path), keep_float=("attention",), scheme="none")
 
 
 def test_features_may_be_imitated_too(tune_on: Any, tmp_path: Path) -> None:
