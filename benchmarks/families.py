@@ -175,8 +175,8 @@ channel), calibrated, trained one step, exported and judged by every gate, with 
 Written by `python -m benchmarks.families --page docs/families.md`; a test measures one member of each family again and
 fails when its integer products are fewer than here.
 
-*Products* are Conv, Gemm, MatMul and attention kernels in the graph that onnxruntime runs; an attention kernel (QAttention)
-takes in the linear layers of query, key and value, and keeps scores and weighted sums in float (docs/decisions/011).
+*Products* are Conv, Gemm, MatMul and attention kernels in the graph that onnxruntime runs; an attention kernel takes in
+the linear layers of query, key and value, and keeps scores and weighted sums in float (docs/decisions/011).
 *Other float operators* are counted in the same graph, without moves and conversions. The two cosines are of all logits:
 the fake-quantized torch model against the file as written, and the file as written against the file optimized; random
 nets are chaotic (a tie rounded the other way moves everything after it), trained ones come closer. *Free* are the sizes
@@ -200,7 +200,8 @@ Measured with {versions}.
 - Pools to one value are GlobalAveragePool; zero pads go into the convolution, or move integers.
 - Rolls, slices, gathers and repeats move integers, and so do the rows of embedding tables.
 - Constants in sums and products have a grid of their own.
-- Attention with no bias but padding is one kernel; else a mask and what follows it up to the softmax stays float (`edgeft/quant/marks.py`).
+- Attention with no bias but padding is one kernel; else a mask and what follows it up to the softmax stays
+  float (`edgeft/quant/marks.py`).
 - What a product of a token model answers stays float where no product reads it (docs/decisions/005).
 """
 
