@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeft.exporting.costs import costs_section
+from edgeft.exporting.graph import PACKED_ATTENTION
 from edgeft.exporting.judge import Judged
 from edgeft.exporting.table import table
 from edgeft.exporting.variants import FLOAT16, FLOAT32
@@ -117,6 +118,11 @@ def _products(each: Judged, before: Sequence[Judged]) -> str:
         parts += ["Products that stayed float:", table(["node", "operator", "why"], left)]
     else:
         parts.append("No product stayed float.")
+    if any(p.kernel == PACKED_ATTENTION for p in each.products):
+        parts.append(
+            f"{PACKED_ATTENTION} multiplies by the weights of query, key and value in integers; "
+            "its scores and weighted sums are float, as they were in training."
+        )
     if each.made.kept:
         kept = [[name, why] for name, why in each.made.kept.items()]
         parts += ["Layers kept off 8-bit grids by choice:", table(["layer", "why"], kept)]

@@ -83,9 +83,9 @@ def test_another_weight_grid_is_calibrated_again_with_a_warning(quick, text_run,
     assert bundle.variants["int8-ptq"]["scheme"] == bundle.scheme_name == "u8s8-7bit"
     model = ir.load(bundle.file_of("int8-ptq"))
     weights = [graph.stored_weight(node.inputs[1]).inputs[0] for node in graph.nodes(model, "Gemm")]
-    weights += [node.inputs[1] for node in graph.nodes(model, graph.LINEAR_KERNEL)]
+    weights += [node.inputs[1] for node in graph.nodes(model, *graph.KERNELS)]
     codes = [graph.array(weight) for weight in weights]
-    assert len(codes) == 14 and {int(np.abs(each).max()) for each in codes} == {64}
+    assert len(codes) == 10 and {int(np.abs(each).max()) for each in codes} == {64}
     warned = capsys.readouterr().err
     assert "was trained for uint8 activations, int8 weights per channel, and x86-64 with AVX2" in warned
     assert "int8-ptq is calibrated again on the run's training samples" in warned
