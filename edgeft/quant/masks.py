@@ -63,6 +63,7 @@ def _hides(graph: fx.GraphModule, bias: fx.Node, inputs: list[fx.Node], mask: fx
     given = torch.randint(0, 2, sizes, generator=generator)
     given[:, 0] = 1  # one key at least is seen
     tables = [given if node is mask else torch.randint(1, 9, sizes, generator=generator) for node in inputs]
+    tables = [table.to(node.meta["val"].device) for table, node in zip(tables, inputs, strict=True)]
     try:
         with torch.no_grad():
             found = _alone(graph, bias)(*tables)
@@ -70,6 +71,6 @@ def _hides(graph: fx.GraphModule, bias: fx.Node, inputs: list[fx.Node], mask: fx
         return False
     if found.dim() != 4 or found.shape[1] != 1:
         return False
-    seen = found.expand(sizes[0], 1, sizes[1], sizes[1])
+    seen = found.cpu().expand(sizes[0], 1, sizes[1], sizes[1])
     keys = given.bool()[:, None, None].expand_as(seen)
     return bool((seen[keys] == 0).all() and (seen[~keys] < _GONE).all())
