@@ -33,7 +33,7 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset("quick", "quick - not for publication", 5, 2.0, 10.0, 128, 60.0, 0.0, 1, (0.9,), warm_cap_s=10.0),
+    "quick": Preset("quick", "quick - not for publication", 5, 2.0, 10.0, 128, 60.0, 0.0, 1, (0.9,), warm_cap_s=5.0),
     "standard": Preset("standard", "standard", 10, 6.0, 60.0, 1024, 600.0, 300.0, 3, (0.9, 0.95, 0.99)),
     "full": Preset("full", "full", 20, 30.0, 600.0, 1024, 1800.0, 300.0, 5, (0.9, 0.95, 0.99), aa_check=True),
 }
