@@ -85,7 +85,8 @@ def test_int8_data_stay_outside():
 
 def test_layers_of_other_data_stay_outside():
     model = attention()
-    graph.nodes(model, "MatMulIntegerToFloat")[1].replace_input_with(2, graph.initializer(model, "other", np.float32(1)))
+    second = graph.nodes(model, "MatMulIntegerToFloat")[1]
+    second.replace_input_with(2, graph.initializer(model, "other", np.float32(1)))
     assert AttentionKernels().apply(model) == 0
 
 
