@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from edgeft.quant.insert import constant_factor
 from edgeft.quant.masks import padding_mask
 from edgeft.quant.nodes import add_parameter, call_before, cleaned, is_float, rank
 from edgeft.quant.operators import ATTENTION, CAST, MATMUL, RESCALE, THROUGH, name_of
@@ -149,10 +150,8 @@ def _asserts(node: fx.Node) -> bool:
 
 
 def _factor(node: fx.Node) -> float | None:
-    """The constant a node multiplies by."""
-    if name_of(node) not in RESCALE or not isinstance(node.args[1], (int, float)) or node.args[1] == 0:
-        return None
-    return 1.0 / node.args[1] if name_of(node).startswith("div") else float(node.args[1])
+    """The positive constant a node multiplies by; None for any other node."""
+    return constant_factor(node) if name_of(node) in RESCALE else None
 
 
 def _scores(node: Any) -> _Scores | None:
@@ -203,11 +202,11 @@ def _split(node: Any) -> _Split | None:
     while isinstance(node, fx.Node) and _factor(node) is not None:
         factor *= _factor(node) or 1.0
         node = _bare(node.args[0])
-    name = name_of(node) if isinstance(node, fx.Node) else ""
-    if name == "getitem":
+    if not isinstance(node, fx.Node):
+        return None
+    if name_of(node) == "getitem":
         return _part(node, factor)
-    swaps = name == "transpose.int" and {axis % 4 for axis in node.args[1:]} == {1, 2}
-    if not swaps and not (name == "permute" and list(node.args[1]) == [0, 2, 1, 3]):
+    if not _swaps_heads(node):
         return None
     heads = _bare(node.args[0])
     whole = heads.args[0] if name_of(heads) in ("view", "reshape", "unflatten.int") else None
@@ -217,6 +216,13 @@ def _split(node: Any) -> _Split | None:
     if sizes[:2] != whole.meta["val"].shape[:2] or not isinstance(features, int):
         return None
     return _Split(whole, 0, features, factor)
+
+
+def _swaps_heads(node: fx.Node) -> bool:
+    """Does it exchange the axes of heads and length, of four?"""
+    if name_of(node) == "transpose.int":
+        return {axis % 4 for axis in node.args[1:]} == {1, 2}  # type: ignore[operator]
+    return name_of(node) == "permute" and list(node.args[1]) == [0, 2, 1, 3]  # type: ignore[call-overload]
 
 
 def _part(node: fx.Node, factor: float) -> _Split | None:
@@ -241,10 +247,7 @@ def _part(node: fx.Node, factor: float) -> _Split | None:
 def _joined(product: fx.Node) -> fx.Node | None:
     """The node that puts the heads of `product` side by side again: [n, length, heads x size]."""
     turned = _only_reader(product)
-    if turned is None:
-        return None
-    swaps = name_of(turned) == "transpose.int" and {axis % 4 for axis in turned.args[1:]} == {1, 2}  # type: ignore[operator]
-    if not swaps and not (name_of(turned) == "permute" and list(turned.args[1]) == [0, 2, 1, 3]):  # type: ignore[call-overload]
+    if turned is None or not _swaps_heads(turned):
         return None
     joined = _only_reader(turned)
     if joined is None or name_of(joined) not in ("view", "reshape", "flatten.using_ints") or rank(joined) != 3:

@@ -16,10 +16,8 @@ import onnx_ir as ir
 
 from edgeft.exporting import graph
 
-# Where MultiHeadAttention has its mask and what is added to scores.
-_MASK, _BIAS = 4, 5
-# Where QAttention has its mask.
-_PADDING = 5
+# Where MultiHeadAttention and QAttention have the mask.
+_MASK, _PADDING = 4, 5
 _LINEAR = graph.KERNELS[graph.LINEAR_KERNEL]
 
 
@@ -88,8 +86,6 @@ class AttentionKernels:
 
 def _parts(node: ir.Node) -> list[_Part]:
     """Query, key and value; nothing when the kernel cannot take them in."""
-    if len(node.inputs) > _BIAS and node.inputs[_BIAS] is not None:
-        return []
     parts = [_part(value) for value in node.inputs[:3]]
     if any(part is None for part in parts):
         return []
