@@ -91,14 +91,16 @@ def fuse_attention(graph: fx.GraphModule) -> list[str]:
     Anything else stays as it is: scores to which more is added than a padding mask (positions of MPNet and Swin), or
     that depend on content in another way too (DeBERTa).
     """
+    masks: dict[fx.Node, fx.Node | None] = {}  # most layers share one bias
     for node in list(graph.graph.nodes):
         if name_of(node) == "softmax.int" and node.args[1] in (-1, rank(node) - 1):
-            _fuse(graph, node)
+            _fuse(graph, node, masks)
     cleaned(graph)
     return [node.name for node in graph.graph.nodes if name_of(node) == ATTENTION]
 
 
-def _fuse(graph: fx.GraphModule, softmax: fx.Node) -> None:
+def _fuse(graph: fx.GraphModule, softmax: fx.Node, masks: dict[fx.Node, fx.Node | None]) -> None:
+    """masks   the padding mask that each bias seen so far is, which is added to"""
     scores, product = _scores(softmax.args[0]), _only_reader(softmax)
     if scores is None or product is None or name_of(product) not in MATMUL or _bare(product.args[0]) is not softmax:
         return
@@ -113,7 +115,9 @@ def _fuse(graph: fx.GraphModule, softmax: fx.Node) -> None:
     heads = split[0].meta["val"].shape[1]
     if not all(_fits(each, heads) for each in split):
         return
-    mask = None if scores.bias is None else padding_mask(graph, scores.bias)
+    if scores.bias is not None and scores.bias not in masks:
+        masks[scores.bias] = padding_mask(graph, scores.bias)
+    mask = None if scores.bias is None else masks[scores.bias]
     if scores.bias is not None and mask is None:
         return
     whole = [each.write(graph, answer) for each in (query, key, value)]
