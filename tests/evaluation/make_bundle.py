@@ -6,9 +6,9 @@ Its weights are set by hand, so every answer can be worked out: the label is the
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import argparse
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -148,4 +148,6 @@ def make_bundle(
 
 
 if __name__ == "__main__":
-    make_bundle(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Write a bundle of small linear models.")
+    parser.add_argument("out", type=Path)
+    make_bundle(parser.parse_args().out)
