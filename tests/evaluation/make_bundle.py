@@ -6,9 +6,9 @@ Its weights are set by hand, so every answer can be worked out: the label is the
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-import argparse
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
