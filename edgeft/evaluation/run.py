@@ -30,6 +30,7 @@ from edgeft.evaluation import (
     record,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
+from edgeft.evaluation.heap import left_out
 from edgeft.evaluation.latency import Tools
 from edgeft.evaluation.result import CHANGED, DOCUMENT, SAMPLES, Result, write_samples
 from edgeft.evaluation.samples import Samples
@@ -44,6 +45,7 @@ from edgeft.tasks import TASKS
 from edgeft.tasks.eval_examples import read_examples
 
 
+@left_out
 def evaluate(spec: EvalSpec) -> Result | None:
     """Measure every variant of `spec.bundle` here, write `spec.output`, and print the comparison.
 
