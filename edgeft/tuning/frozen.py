@@ -83,14 +83,17 @@ class Backbone:
         if lengths is not None:
             missing.sort(key=lambda pair: lengths[pair[1]])
         wide = batch_for(collate.inputs, next(self.model.parameters()).device)
-        for start in range(0, len(missing), wide):
-            part = missing[start : start + wide]
-            # The variation of a view is drawn from the content, so that it is the same in every run of a seed.
-            rows = self._compute(collate, [((v, int(contents[i][:12], 16)), examples[i]) for v, i in part])
-            kept.update({f"{contents[i]}-{v}": row for (v, i), row in zip(part, rows, strict=True)})
-            bar(len(part))
-        if missing:
-            store.write(kept)
+        try:
+            for start in range(0, len(missing), wide):
+                part = missing[start : start + wide]
+                # The variation of a view is drawn from the content, so that it is the same in every run of a seed.
+                rows = self._compute(collate, [((v, int(contents[i][:12], 16)), examples[i]) for v, i in part])
+                kept.update({f"{contents[i]}-{v}": row for (v, i), row in zip(part, rows, strict=True)})
+                store.write_when_due(kept)
+                bar(len(part))
+        finally:  # after Ctrl-C too
+            if missing and kept:
+                store.write(kept)
         found = np.stack([kept[f"{contents[index]}-{view}"] for view, index in wanted])
         return found.reshape(views, len(examples), -1).swapaxes(0, 1)
 

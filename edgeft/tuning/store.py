@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ from edgeft.errors import MachineError
 # What the folder may hold before the files that were not read for longest are deleted.
 _LARGEST_BYTES = 2 << 30
 _VARIABLE = "EDGEFT_CACHE"
+# A pass over a large folder takes hours, and may be killed: what is ready is written this often, or more seldom where
+# writing would take more than a twentieth of the time.
+_EVERY_S, _WRITING_SHARE = 20.0, 20
 
 
 def cache_folder() -> Path:
@@ -39,6 +43,7 @@ class FeatureStore:
 
     def __init__(self, address: str, folder: Path | None = None) -> None:
         self._place = (folder or cache_folder()) / "features" / f"{files.sha256_text(address)}.npz"
+        self._due_s = time.monotonic() + _EVERY_S
 
     def read(self) -> dict[str, NDArray[np.float32]]:
         """Row by key; nothing when nothing was written, or a file is damaged."""
@@ -49,6 +54,15 @@ class FeatureStore:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile):
             return {}
         return dict(zip((str(key) for key in keys), rows, strict=True))
+
+    def write_when_due(self, rows: Mapping[str, NDArray[np.float32]]) -> None:
+        """`write`, when the last time is long enough ago."""
+        begin_s = time.monotonic()
+        if begin_s < self._due_s:
+            return
+        self.write(rows)
+        end_s = time.monotonic()
+        self._due_s = end_s + max(_EVERY_S, _WRITING_SHARE * (end_s - begin_s))
 
     def write(self, rows: Mapping[str, NDArray[np.float32]]) -> None:
         """Keep `rows`, all of the same length, in place of what was kept. A full or read-only disk is no fault here."""

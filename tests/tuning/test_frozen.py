@@ -91,6 +91,42 @@ def test_what_was_computed_once_is_read_whatever_the_head_and_the_names(
     assert first.calls == 48  # another release
 
 
+def test_a_pass_that_is_cut_off_goes_on_where_it_was(data: Any) -> None:
+    dataset, encoder, _ = data
+    one_by_one = [[example] for example in dataset.splits["train"]]
+
+    before, after = Net(), Net()
+
+    def cut(*given: Any) -> None:
+        if before.calls == 5:
+            raise KeyboardInterrupt
+
+    before.register_forward_pre_hook(cut)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(frozen, "batch_for", lambda *given: 1)
+        features(before, encoder, dataset.splits["train"])
+    rows = features(after, encoder, dataset.splits["train"])
+    assert after.calls == len(one_by_one) - 5
+    assert np.array_equal(rows, np.concatenate([features(Net(), encoder, part) for part in one_by_one]))
+
+
+def test_a_killed_pass_loses_what_came_after_the_last_write(
+    data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock = iter(range(0, 10_000, 7))  # seven seconds pass whenever somebody looks
+    monkeypatch.setattr(store.time, "monotonic", lambda: float(next(clock)))
+    kept = FeatureStore("somewhere", tmp_path)
+    rows: dict[str, np.ndarray] = {}
+    found = []
+    for number in range(6):
+        rows[str(number)] = np.ones(4, np.float32)
+        kept.write_when_due(rows)
+        found.append(len(FeatureStore("somewhere", tmp_path).read()))
+    # Opened at 0 s and due at 20. Asked at 7, and (each reader opens at the look between) at 21: written then, which
+    # took 7 s, so it is due again 140 s after the 28th.
+    assert found == [0, 2, 2, 2, 2, 2]
+
+
 def test_views_are_varied_and_the_same_in_every_run(data: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dataset, encoder, _ = data
     rows = features(Net(), encoder, dataset.splits["train"], brighter, views=3)
