@@ -65,7 +65,8 @@ def figures(variant: dict[str, Any]) -> dict[str, tuple[float, str]]:
     return {
         "accuracy": (100 * variant["accuracy"]["value"], "%"),
         "latency p50": (1000 * blocks[len(blocks) // 2], "ms"),
-        "file": (variant["bytes"] / 1e6, "MB"),
+        "integer kernels": (variant["matrix_kernels"]["integer"], ""),
+        "file": (variant["size_bytes"] / 1e6, "MB"),
     }
 
 
@@ -93,17 +94,17 @@ def main() -> None:
     run, bundle = Run.open(given.run), Bundle.open(given.bundle)
     job = job_of(run, bundle, given.samples)
     compared, failed = with_peers(job, bundle, given.peers, given.output / "bundle")
+    for name, said in failed.items():
+        print(f"{name} failed: {said}", flush=True)
     edgeft.evaluate(compared, preset=given.preset, threads=2, output=given.output / "result")
     result = json.loads((given.output / "result" / "result.json").read_text())
     base = figures(result["variants"]["float32"])
     rows = [
-        Row(name, run.document["model"]["given"][-20:], metric, value, unit, value / base[metric][0])
+        Row(name, run.document["model"]["given"][-20:], metric, value, unit, value / base[metric][0] if unit else None)
         for name, variant in result["variants"].items()
         for metric, (value, unit) in figures(variant).items()
     ]
     show("compression", rows, given.json)
-    for name, said in failed.items():
-        print(f"{name} failed: {said}")
     print(f"both more accurate and faster than {OURS}: {', '.join(better(result)) or 'none'}")
 
 
