@@ -63,6 +63,12 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
     )  # fmt: skip
 
 
+def metric(document: Mapping[str, Any]) -> str:
+    """What stands above the column of accuracy: accuracy, F1."""
+    found = str(document["variants"][document["baseline"]]["accuracy"].get("metric", "accuracy"))
+    return {"f1": "F1"}.get(found, found)
+
+
 def marked(document: Mapping[str, Any]) -> str:
     """What the mark behind a variant's name means; empty where none has it."""
     return "(!) a flag below is about this variant." if any(row.flagged for row in rows(document)) else ""
