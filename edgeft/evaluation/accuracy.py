@@ -39,8 +39,8 @@ class Answers:
 
     @property
     def n(self) -> int:
-        """Queries that could be read."""
-        return len(np.unique(self.positions))
+        """Examples that could be read."""
+        return len(np.unique(self.positions if self.owners is None else self.owners))
 
 
 def answer_all(

@@ -116,6 +116,7 @@ def data(bundle: Bundle, answers: Answers, samples: Samples, seed: int) -> dict[
         "split": listed.get("split", "test"),
         "sha256": listed["sha256"],
         "n": answers.n,
+        **({"queries": len(samples)} if len(samples) > answers.n + len(samples.unreadable) else {}),
         "unreadable": len(samples.unreadable),
         "labels": list(bundle.labels),
         "preprocessing_sha": sha256_text(repr(sorted(bundle.preprocessing.items()))),

@@ -38,7 +38,11 @@ def score(
     """
     if len(labels) == 0 or len(predicted) != len(labels):
         raise DataError(f"{len(predicted)} tags cannot be scored against those of {len(labels)} words")
-    ends = np.flatnonzero(np.diff(owners)) + 1 if owners is not None else np.array([], np.int64)
+    if owners is None:
+        owners = np.zeros(len(labels), np.int64)
+    order = np.argsort(owners, kind="stable")  # samples in batches by length have parts of a sentence anywhere
+    predicted, labels = predicted[order], labels[order]
+    ends = np.flatnonzero(np.diff(owners[order])) + 1
     found = defaultdict[str, Counter[str]](Counter)
     rows = []
     for told, right in zip(np.split(predicted, ends), np.split(labels, ends), strict=True):

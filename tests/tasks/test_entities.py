@@ -54,6 +54,12 @@ def test_an_entity_ends_with_its_sentence() -> None:
     assert score(told, told, NAMES, np.array([0, 0, 0])).per_class["a"]["n"] == 1
 
 
+def test_parts_of_a_sentence_may_come_in_any_order() -> None:
+    told = np.array([1, 3, 2])  # B-a | B-bc | I-a, the third of the sentence of the first
+    found = score(told, told, NAMES, np.array([0, 1, 0]))
+    assert found.per_class["a"]["n"] == 1 and found.n == 2
+
+
 def test_f1_of_sums() -> None:
     assert f1(np.array([[1, 2, 2], [0, 0, 0]])).tolist() == [0.5, 0.0]
 
