@@ -16,7 +16,7 @@ from torch import nn
 
 from edgeft.errors import EdgeftError, ModelError
 from edgeft.tuning.architecture import head_names, output_layers, under
-from edgeft.tuning.preprocessing_words import bare_byte_level
+from edgeft.tuning.preprocessing_words import add_blank, bare_byte_level
 from edgeft.tuning.source import Source
 
 
@@ -143,6 +143,7 @@ def _processor(source: Source, content: str, trust_remote_code: bool) -> Any:
             found = getattr(transformers, kind).from_pretrained(
                 source.place, trust_remote_code=trust_remote_code, add_prefix_space=True
             )
+            add_blank(found)
         return found
 
 

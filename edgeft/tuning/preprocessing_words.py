@@ -47,7 +47,7 @@ def words_preprocessing(tokenizer: Any, model: Any, max_length: int | None, fold
 
 def refuse_bare_words(tokenizer: Any) -> None:
     """A byte-level tokenizer has one token for a word with a blank before it and another without: split words have
-    none, so it must add one itself. load() asks it to; one that does not heed it is refused."""
+    none, so it must add one itself. load() sees to that; where it cannot, the tokenizer is refused."""
     if bare_byte_level(tokenizer):
         raise ModelError(
             f"{type(tokenizer).__name__} reads a word otherwise without the blank before it, and the words here come "
@@ -61,6 +61,16 @@ def bare_byte_level(tokenizer: Any) -> bool:
     found = json.loads(tokenizer.backend_tokenizer.to_str()).get("pre_tokenizer") or {}
     parts = found.get("pretokenizers", [found])
     return any(part.get("type") == "ByteLevel" and not part.get("add_prefix_space") for part in parts)
+
+
+def add_blank(tokenizer: Any) -> None:
+    """Let a byte-level tokenizer add the blank before a word. In a chain of pre-tokenizers it would be added before
+    every part of a word, so such a one stays as it is."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    first = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(first, ByteLevel):
+        first.add_prefix_space = True
 
 
 def _prove(tokenizer: Any, encoder: WordsEncoder, max_length: int) -> None:

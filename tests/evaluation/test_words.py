@@ -31,7 +31,8 @@ def logits(tags: list[int]) -> np.ndarray:
 
 
 def answers(new: list[int]) -> Answers:
-    return Answers(POSITIONS, LABELS, {"original": logits(LABELS.tolist()), "int8": logits(new)}, {}, owners_of(QUERIES))
+    given = {"original": logits(LABELS.tolist()), "int8": logits(new)}
+    return Answers(POSITIONS, LABELS, given, {}, owners_of(QUERIES))
 
 
 def compared(new: list[int]) -> dict:
