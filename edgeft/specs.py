@@ -39,7 +39,7 @@ class TuneSpec:
     )
     data: str = option(
         ..., read.text, "examples: a folder of class folders, a CSV/TSV/JSONL/Parquet table or a folder of them, "
-        "a Hub id", short="d", from_recipe="path",
+        "tagged sentences (CoNLL, JSONL), a Hub id", short="d", from_recipe="path",
     )
     task: str | None = option(None, read.text, "what the model is for; found out from model and data", short="t")
     profile: str = option(

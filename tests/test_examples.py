@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from edgeft.data import tags
+from edgeft.data.read import read_dataset
 from edgeft.profile import load_profile
 from edgeft.recipe import read_recipe
 from edgeft.scheme import SCHEMES
@@ -24,8 +26,8 @@ def module(name: str) -> ModuleType:
     return loaded
 
 
-def test_there_are_recipes_for_images_and_text() -> None:
-    assert {"digits.toml", "topics.toml"} <= {path.name for path in RECIPES}
+def test_there_are_recipes_for_images_text_and_words() -> None:
+    assert {"digits.toml", "topics.toml", "errands.toml"} <= {path.name for path in RECIPES}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
@@ -57,6 +59,22 @@ def test_topics_have_text_one_label_each_and_enough_lines_a_label() -> None:
     labels = [label for _, label in rows]
     assert min(labels.count(label) for label in set(labels)) >= topics.FEWEST
     assert not topics.LEFT_OUT & set(labels)
+
+
+def test_errands_are_the_same_every_time_and_test_has_names_of_its_own(tmp_path: Path) -> None:
+    errands = module("errands")
+    assert errands.write_errands(tmp_path) == sum(errands.SIZES.values())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    errands.write_errands(tmp_path)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    found = read_dataset(str(tmp_path), seed=0)
+    assert {split: len(examples) for split, examples in found.splits.items()} == errands.SIZES
+    assert found.labels == tags.names_for({"person", "place", "thing", "time"})
+    places = {
+        split: {word for words in errands.sentences(split) for word, tag in words if tag.endswith("-place")}
+        for split in errands.SIZES
+    }
+    assert not places["test"] & places["train"]
 
 
 def test_the_weights_of_the_package_fit_the_model_tensor_by_tensor() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from edgeft.data.checks import check
 from edgeft.data.dataset import Dataset, Example
 from edgeft.data.found import ALL, SPLITS, Found, Row
-from edgeft.data.labels import label_names, label_notices
 from edgeft.data.split import HELD_OUT_PERCENT, grouped, stratified
+from edgeft.data.targets import TARGETS, TargetKind
 from edgeft.errors import DataError
 
 Splits = Mapping[str, Sequence[Row]]
@@ -19,21 +19,26 @@ Splits = Mapping[str, Sequence[Row]]
 def assemble(found: Found, source: str, seed: int) -> Dataset:
     """Raises DataError: no examples, no training split, one class, an unseen label, a class too small to split."""
     _refuse_gaps(found, source)
-    names = label_names(found.splits, source)
-    splits, rule, notices = _complete(found.splits, seed, source)
+    kind = TARGETS[found.target]
+    names = kind.names(found.splits, source)
+    splits, rule, notices = _complete(found.splits, seed, source, kind)
     ids = {name: index for index, name in enumerate(names)}
     examples = {
-        split: tuple(Example(row.id, row.content, ids[row.label], row.sha256, row.group) for row in splits[split])
+        split: tuple(
+            Example(row.id, row.content, kind.number(row.label, ids), row.sha256, row.group) for row in splits[split]
+        )
         for split in SPLITS
     }
-    kind = "images" if found.content == "image" else "texts"
     counts = ", ".join(f"{split} {len(splits[split])}" for split in SPLITS)
     total = sum(len(rows) for rows in splits.values())
-    summary = f"{total} {kind} of {len(names)} classes: {counts}"
-    said, facts = check(splits, found.content)
-    lines = (summary, *found.notices, *notices, *label_notices(names, splits), *said)
+    summary = f"{total} {_MANY[found.content]} of {len(kind.classes(names))} {kind.many}: {counts}"
+    said, facts = check(splits, found.content, kind)
+    lines = (summary, *found.notices, *notices, *kind.notices(names, splits), *said)
     checks = {**facts, **found.facts}
-    return Dataset(found.content, names, examples, source, fingerprint(splits), rule, lines, checks)
+    return Dataset(found.content, names, examples, source, fingerprint(splits), rule, lines, checks, found.target)
+
+
+_MANY = {"image": "images", "text": "texts", "words": "sentences"}
 
 
 def _refuse_gaps(found: Found, source: str) -> None:
@@ -51,7 +56,7 @@ def _refuse_gaps(found: Found, source: str) -> None:
         ids.add(row.id)
 
 
-def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[str]]:
+def _complete(given: Splits, seed: int, source: str, kind: TargetKind) -> tuple[Splits, str, list[str]]:
     """All three splits, the rule for the record, and what should be said about it."""
     by_group = any(row.group for rows in given.values() for row in rows)
     if by_group:
@@ -61,10 +66,11 @@ def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[
         return given, "as given", []
     whole = given.get(ALL, given.get("train", ()))
     percents = dict.fromkeys(missing, HELD_OUT_PERCENT)
-    made = grouped(whole, percents, seed) if by_group else stratified(whole, percents, seed)
+    strata = kind.strata(whole)
+    made = grouped(whole, percents, seed, strata) if by_group else stratified(whole, percents, seed, strata)
     origin = "" if ALL in given else " of train"
     how = "in whole groups, near " if by_group else ""
-    rule = f"{how}{HELD_OUT_PERCENT} % of each class{origin} for {' and for '.join(missing)}, seed {seed}"
+    rule = f"{how}{HELD_OUT_PERCENT} % of each {kind.one}{origin} for {' and for '.join(missing)}, seed {seed}"
     kept = {split: rows for split, rows in given.items() if split not in (ALL, "train")}
     if kept:
         rule = f"{' and '.join(sorted(kept))} as given; {rule}"

@@ -3,12 +3,13 @@ two labels, classes of very different size. Lines to read, and the same as figur
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgeft.data.alike import nearest, text_key
 from edgeft.data.found import Row
+from edgeft.data.targets import TARGETS, TargetKind
 
 Splits = Mapping[str, Sequence[Row]]
 # Largest over smallest class of train from which the loss is worth weighing.
@@ -16,14 +17,12 @@ _UNEVEN = 10
 _HELD_OUT = (("test", "train"), ("test", "validation"), ("validation", "train"))
 
 
-def check(splits: Splits, content: str) -> tuple[list[str], dict[str, Any]]:
+def check(splits: Splits, content: str, kind: TargetKind = TARGETS["label"]) -> tuple[list[str], dict[str, Any]]:
     """Lines, and figures: "copies" across splits, "labels" that contradict each other, "balance" of train."""
-    lines: list[str] = []
-    facts: dict[str, Any] = {}
-    for part, find in (("copies", _copies), ("labels", _torn), ("balance", _balance)):
-        said, facts[part] = find(splits, content)
-        lines += said
-    return lines, facts
+    copied, copies = _copies(splits, content)
+    contradicted, labels = _torn(splits, content, kind)
+    uneven, balance = _balance(splits, kind)
+    return [*copied, *contradicted, *uneven], {"copies": copies, "labels": labels, "balance": balance}
 
 
 def _copies(splits: Splits, content: str) -> tuple[list[str], list[dict[str, Any]]]:
@@ -63,49 +62,39 @@ def _near_images(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, 
 
 
 _NEAR: Mapping[str, Callable[[Sequence[Row], Sequence[Row]], list[tuple[Row, Row]]]] = {
-    "text": _near_texts, "image": _near_images,
+    "text": _near_texts, "words": _near_texts, "image": _near_images,
 }  # fmt: skip
 
 
-def _torn(splits: Splits, content: str) -> tuple[list[str], dict[str, Any]]:
+def _torn(splits: Splits, content: str, kind: TargetKind) -> tuple[list[str], dict[str, Any]]:
     """One content under two labels: one of the two is wrong."""
     rows = [row for split in splits.values() for row in split]
     exact = _two_labels(rows, lambda row: row.sha256)
     lines = []
     if exact:
-        first = f"the first, {exact[0].id}, is {_both(exact)}"
-        lines.append(f"{len(exact)} examples have a copy with another label; {first}")
+        lines.append(f"{len(exact)} examples have a copy with {kind.another}; {kind.contradiction(exact)}")
     facts = {"exact": [row.id for row in exact]}
-    if content == "text":
+    if content != "image":
         copies = {row.id for row in exact}
         near = [row for row in _two_labels(rows, lambda row: text_key(str(row.content))) if row.id not in copies]
         facts["near"] = [row.id for row in near]
         if near:
-            lines.append(f"{len(near)} more are nearly the same as a text with another label; the first, {near[0].id}")
+            lines.append(f"{len(near)} more are nearly the same as a text with {kind.another}; the first, {near[0].id}")
     return lines, facts
 
 
 def _two_labels(rows: Sequence[Row], key: Callable[[Row], str]) -> list[Row]:
-    labels: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[Any]] = defaultdict(set)
     for row in rows:
         labels[key(row)].add(row.label)
     return [row for row in rows if key(row) and len(labels[key(row)]) > 1]
 
 
-def _both(rows: Sequence[Row]) -> str:
-    labels = {row.label for row in rows if row.sha256 == rows[0].sha256}
-    return " and ".join(repr(label) for label in sorted(labels))
-
-
-def _balance(splits: Splits, content: str) -> tuple[list[str], dict[str, Any]]:
-    counts = Counter(row.label for row in splits["train"])
-    (largest, most), (smallest, least) = counts.most_common()[0], counts.most_common()[-1]
-    share = most / sum(counts.values())
+def _balance(splits: Splits, kind: TargetKind) -> tuple[list[str], dict[str, Any]]:
+    counts = list(kind.balance(splits["train"]).items())
+    (largest, most), (smallest, least) = counts[0], counts[-1]
+    share = most / sum(n for _, n in counts)
     facts = {"largest": largest, "smallest": smallest, "most": most, "least": least, "largest_share": round(share, 4)}
     if most < _UNEVEN * least:
         return [], facts
-    line = (
-        f"train has {most} examples of {largest!r} and {least} of {smallest!r}: always answering {largest!r} would be "
-        f"right in {share:.1%} of them, so look at macro-F1; --class-weights balanced makes classes count alike"
-    )
-    return [line], facts
+    return [kind.uneven(counts[0], counts[-1], share)], facts

@@ -7,29 +7,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeft.data.words import Words
+
 
 @dataclass(frozen=True)
 class Example:
     """One example: a stable `id` (path inside the data folder, or file and row), its content and its label.
 
-    content   path of a file (image) or the text itself
-    label     index into the label names of its Dataset
-    sha256    of the file's bytes or of the UTF-8 text, as they were when read; "" when nobody asked
+    content   path of a file (image), the text itself, or the words of a sentence
+    label     what is right, which belongs to the task (see edgeft.data.targets): index into the label names of its
+              Dataset, or a tuple of such, one for each word that is asked for
+    sha256    of the file's bytes, of the UTF-8 text or of the words, as they were when read; "" when nobody asked
     group     of --group-column, whose examples are all in one split; "" without one
+    whole     id of the example it is a part of; "" for a whole one
     """
 
     id: str
-    content: Path | str
-    label: int
+    content: Path | str | Words
+    label: Any
     sha256: str = field(default="", compare=False)
     group: str = field(default="", compare=False)
+    whole: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
 class Dataset:
     """All examples of a job.
 
-    content      what the examples are: "image" or "text"
+    content      what the examples are: "image", "text" or "words"
+    target       what their labels are: "label" or "tags", see edgeft.data.targets
     labels       label names by index; everything a person sees speaks in names
     splits       "train", "validation", "test" -> examples; every split is there and none is empty
     source       what the user gave
@@ -47,3 +53,4 @@ class Dataset:
     split_rule: str
     notices: tuple[str, ...] = field(default=())
     checks: Mapping[str, Any] = field(default_factory=dict)
+    target: str = "label"

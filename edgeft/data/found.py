@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from edgeft.data.columns import Columns
+from edgeft.data.words import Words
 from edgeft.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -30,15 +31,16 @@ _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 @dataclass(frozen=True)
 class Row:
-    """One example as found: `label` is text, `sha256` of the file's bytes or of the UTF-8 text.
+    """One example as found: `label` is a label's name or a tag for each word, `sha256` of the file's bytes, of the
+    UTF-8 text or of the words.
 
     group   what --group-column says of it
     look    of a decoded image: its edgeft.data.alike.image_key
     """
 
     id: str
-    content: Path | str
-    label: str
+    content: Path | str | Words
+    label: Any
     sha256: str
     group: str = ""
     look: str = ""
@@ -49,12 +51,14 @@ class Found:
     """Rows by split name ("train", "validation", "test", or ALL when there are no splits).
 
     notices, facts   what the reader noticed, in lines for a person and in figures for the record
+    target           what stands in `label` of its rows, see edgeft.data.targets
     """
 
     content: str
     splits: dict[str, list[Row]]
     notices: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    target: str = "label"
 
 
 class Reader(Protocol):

@@ -53,7 +53,7 @@ def label_notices(names: Sequence[str], splits: Mapping[str, Sequence[Row]]) -> 
     for split, rows in splits.items():
         missing = sorted(set(names) - {row.label for row in rows})
         if missing:
-            notices.append(f"the {split} split has no example of {_some(missing)}")
+            notices.append(f"the {split} split has no example of {some(missing)}")
     return notices
 
 
@@ -62,7 +62,7 @@ def _alike(names: Sequence[str], key: Callable[[str], str], how: str) -> list[st
     for name in names:
         groups[key(name)].append(name)
     alike = [" and ".join(repr(name) for name in group) for group in groups.values() if len(group) > 1]
-    return [f"labels differ only {how} and stay different classes: {_some(alike)}"] if alike else []
+    return [f"labels differ only {how} and stay different classes: {some(alike)}"] if alike else []
 
 
 def _as_number(label: str) -> str:
@@ -72,5 +72,6 @@ def _as_number(label: str) -> str:
         return f"text {label}"
 
 
-def _some(items: Sequence[str]) -> str:
+def some(items: Sequence[str]) -> str:
+    """The first few, and how many more."""
     return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")

@@ -21,7 +21,7 @@ def refuse_conflicts(root: Path, places: Sequence[Path], rows: Sequence[Row]) ->
     Returns notices. Raises DataError naming the first file that is called one thing by its folder and another by the
     table: taking either silently would train on labels the user does not expect.
     """
-    labels = {os.path.normpath(row.content): row.label for row in rows}
+    labels = {os.path.normpath(str(row.content)): row.label for row in rows}
     notices = []
     for folder in dict.fromkeys((root, *places)):
         for name in tables_in(folder):
@@ -68,10 +68,10 @@ def with_groups(root: Path, places: Sequence[Path], rows: Sequence[Row], column:
             f"no table beside the images of {root} has the columns file_name and {column}",
             "add one, such as metadata.csv with file_name,label and that column",
         )
-    lost = [row for row in rows if not groups.get(os.path.normpath(row.content))]
+    lost = [row for row in rows if not groups.get(os.path.normpath(str(row.content)))]
     if lost:
         raise DataError(f"the tables beside the images give {lost[0].id} no {column}", "fill it in for every image")
-    return [replace(row, group=groups[os.path.normpath(row.content)]) for row in rows]
+    return [replace(row, group=groups[os.path.normpath(str(row.content))]) for row in rows]
 
 
 def _groups(table: Table, folder: Path, column: str) -> dict[str, str]:

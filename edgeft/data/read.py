@@ -16,6 +16,7 @@ READERS = Registry(
     {
         "image-folder": "edgeft.data.folders:READER",
         "table": "edgeft.data.tables:READER",
+        "tagged-sentences": "edgeft.data.tagged:READER",
         "hub": "edgeft.data.hub:READER",
     },
 )
@@ -32,7 +33,8 @@ def read_dataset(
 ) -> Dataset:
     """The examples of `data` with labels, in three splits that are never empty.
 
-    data          folder of class folders, table (CSV, TSV, JSONL, Parquet) or folder of them, or id of a Hub dataset
+    data          folder of class folders, table (CSV, TSV, JSONL, Parquet) or folder of them, tagged
+                  sentences (CoNLL, JSONL), or id of a Hub dataset
     seed          of the splits that have to be made
     text_column, label_column   columns of a table; found by their usual names when None
     group_column  column of a table (or of one beside the images) whose equal values stay in one split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from edgeft.data.found import Row
 from edgeft.errors import DataError
@@ -17,19 +17,23 @@ def held_out(n: int, percent: int) -> int:
     return max(1, (n * percent + 50) // 100)
 
 
-def stratified(rows: Sequence[Row], percents: Mapping[str, int], seed: int) -> dict[str, list[Row]]:
+def stratified(
+    rows: Sequence[Row], percents: Mapping[str, int], seed: int, strata: Mapping[str, str] | None = None
+) -> dict[str, list[Row]]:
     """Take `percents` ("test" -> 10) of each class; the rest is "train". Each split keeps the order of `rows`.
 
     Who is taken depends on the seed and on each example's content and id, not on the order of `rows`: rows of a
     class are sorted by SHA-256("seed:sha256 of the content") and then id, and the first ones are taken, split by
     split. Copies of one content so stay side by side and mostly in one split.
 
+    strata   row id -> class; its label when None
     Raises DataError naming the classes with too few examples to have one in every split.
     """
-    _refuse_small(rows, len(percents) + 1, [*percents, "train"])
+    of = _strata(rows, strata)
+    _refuse_small(of.values(), len(percents) + 1, [*percents, "train"])
     classes: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        classes[row.label].append(row)
+        classes[of[row.id]].append(row)
     chosen: dict[str, str] = {}
     for members in classes.values():
         members.sort(key=lambda row: (_draw(row.sha256, seed), row.id))
@@ -44,21 +48,25 @@ def stratified(rows: Sequence[Row], percents: Mapping[str, int], seed: int) -> d
     return splits
 
 
-def grouped(rows: Sequence[Row], percents: Mapping[str, int], seed: int) -> dict[str, list[Row]]:
+def grouped(
+    rows: Sequence[Row], percents: Mapping[str, int], seed: int, strata: Mapping[str, str] | None = None
+) -> dict[str, list[Row]]:
     """Like `stratified`, with all rows of a group in one split, and shares as near as whole groups come.
 
     First every held-out split gets one small group of each class, the classes of fewest groups first. The others
     follow, the largest first (equal ones by SHA-256("seed:group")), each to where the sum over classes of
     (have - wanted)^2 / wanted becomes smallest.
 
+    strata   row id -> class; its label when None
     Raises DataError when a split is left without a class.
     """
+    of = _strata(rows, strata)
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
-    counts = {group: Counter(row.label for row in members) for group, members in groups.items()}
+    counts = {group: Counter(of[row.id] for row in members) for group, members in groups.items()}
     shares = {"train": 100 - sum(percents.values()), **percents}
-    whole = Counter(row.label for row in rows)
+    whole = Counter(of.values())
     wanted = {split: {label: n * share / 100 for label, n in whole.items()} for split, share in shares.items()}
     have: dict[str, Counter[str]] = {split: Counter() for split in shares}
     place: dict[str, str] = {}
@@ -99,8 +107,12 @@ def _draw(text: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
-def _refuse_small(rows: Sequence[Row], needed: int, splits: Sequence[str]) -> None:
-    counts = Counter(row.label for row in rows)
+def _strata(rows: Sequence[Row], given: Mapping[str, str] | None) -> Mapping[str, str]:
+    return {row.id: row.label for row in rows} if given is None else given
+
+
+def _refuse_small(classes: Iterable[str], needed: int, splits: Sequence[str]) -> None:
+    counts = Counter(classes)
     small = [f"{label!r} has {n}" for label, n in sorted(counts.items()) if n < needed]
     if small:
         named = ", ".join(small[:5]) + (f" and {len(small) - 5} more classes" if len(small) > 5 else "")

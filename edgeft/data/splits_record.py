@@ -1,8 +1,9 @@
 """splits.jsonl of a run: which example was in which split, so that a later step takes the same ones unsplit anew.
 
 One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" where
-examples have one. Texts are stored whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers.
-Images are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
+examples have one; of sentences {"split", "id", "tags" (names), "tag_ids", "sha256", "tokens"}. Texts are stored whole;
+the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their path inside the
+data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import files
+from edgeft.data import content as contents
 from edgeft.data.dataset import Dataset, Example
+from edgeft.data.targets import target_json
 from edgeft.errors import DataError, FolderError
 
 _AGAIN = "run `edgeft tune` again"
@@ -32,11 +35,12 @@ def write_splits(path: Path, dataset: Dataset) -> None:
 
 
 def _row(example: Example, labels: tuple[str, ...], folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": example.id, "label": labels[example.label], "label_id": example.label}
+    ids = {"label_id": example.label} if isinstance(example.label, int) else {"tag_ids": list(example.label)}
+    row: dict[str, Any] = {"id": example.id, **target_json(example.label, labels), **ids}
     if example.group:
         row["group"] = example.group
-    if isinstance(example.content, str):
-        return {**row, "sha256": files.sha256_text(example.content), "text": example.content}
+    if not isinstance(example.content, Path):
+        return {**row, "sha256": contents.digest(example.content), **contents.as_json(example.content)}
     sha256 = example.sha256 or files.sha256_file(example.content)
     inside = os.path.relpath(example.content, folder)
     name = inside if not inside.startswith("..") else str(example.content.resolve())
@@ -57,6 +61,9 @@ def read_split(path: Path, split: str, data_folder: str | Path) -> list[Example]
     return [_example(row, Path(data_folder).expanduser(), Path(path)) for row in rows]
 
 
+_KINDS = ({"label_id", "text"}, {"label_id", "file"}, {"tag_ids", "tokens"})
+
+
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise FolderError(f"{path} is missing", _AGAIN)
@@ -64,7 +71,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
-                complete = {"split", "id", "label_id", "sha256"} <= row.keys() and ("text" in row or "file" in row)
+                complete = {"split", "id", "sha256"} <= row.keys() and any(each <= row.keys() for each in _KINDS)
             except (ValueError, AttributeError) as error:
                 raise FolderError(f"{path} line {number} was edited or cut off", _AGAIN) from error
             if not complete:
@@ -73,10 +80,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _example(row: dict[str, Any], folder: Path, record: Path) -> Example:
-    if "text" in row:
-        if files.sha256_text(row["text"]) != row["sha256"]:
+    if "file" not in row:
+        content = contents.from_json(row)
+        if contents.digest(content) != row["sha256"]:
             raise FolderError(f"{record}: the text of {row['id']} was changed", _AGAIN)
-        return Example(row["id"], row["text"], row["label_id"], row["sha256"])
+        label = row["label_id"] if "label_id" in row else tuple(row["tag_ids"])
+        return Example(row["id"], content, label, row["sha256"])
     image = folder / row["file"]
     if not image.is_file():
         raise DataError(f"{image} is missing, and the run was made with it", "put the data back where it was")

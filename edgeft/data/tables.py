@@ -16,6 +16,7 @@ from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, sp
 from edgeft.data.imagefile import what_is
 from edgeft.data.listing import subfolders
 from edgeft.data.table_formats import FORMATS, Nested, Values
+from edgeft.data.tagged import holds_tagged
 from edgeft.errors import DataError
 from edgeft.files import sha256_text
 
@@ -36,6 +37,8 @@ class TableReader:
 
     def can_read(self, data: str) -> bool:
         path = Path(data).expanduser()
+        if holds_tagged(path):
+            return False
         if path.is_dir():
             return has_training_table(path) or (bool(tables_in(path)) and not subfolders(path))
         return path.is_file() and path.suffix.lower() in FORMATS

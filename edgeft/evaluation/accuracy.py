@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from edgeft.errors import DataError
 from edgeft.evaluation import stats
-from edgeft.evaluation.samples import Samples
+from edgeft.evaluation.samples import Arrays, Samples
 from edgeft.evaluation.session import feed_for, run_logits
 from edgeft.evaluation.shelf import Shelf
-from edgeft.tasks.task import Scores, Task
+from edgeft.tasks.task import ASKED, Scores, Task, answers_each, answers_in, labels_of, owners_of
 
 # MLPerf's closed division: at least 99 % of the original's score.
 MARGIN_SHARE = 0.01
@@ -24,16 +24,23 @@ MARGIN_SHARE = 0.01
 class Answers:
     """Answers of all variants on the same examples.
 
-    positions  [n] index into the held-out examples
-    labels     [n] right label
-    logits     variant -> [n, labels] float32
+    positions  [answers] index into the held-out queries
+    labels     [answers] right label
+    logits     variant -> [answers, labels] float32
     faulty     variant -> why its answers are none; it is not in `logits`
+    owners     [answers] example of each, None when each is one (see edgeft.tasks.task)
     """
 
     positions: NDArray[np.int64]
     labels: NDArray[np.int64]
     logits: Mapping[str, NDArray[np.float32]]
     faulty: Mapping[str, str] = field(default_factory=dict)
+    owners: NDArray[np.int64] | None = None
+
+    @property
+    def n(self) -> int:
+        """Examples that could be read."""
+        return len(np.unique(self.positions if self.owners is None else self.owners))
 
 
 def answer_all(
@@ -48,37 +55,40 @@ def answer_all(
 
     A variant that answers with anything but one finite number a label is run no further.
 
-    known      logits [all examples, labels] of variants that are not run again
+    known      logits [all answers, labels] of variants that are not run again
     finished   told these of each variant as soon as its last example is answered
 
     Raises DataError when no example can be read, ModelError when a variant refuses one.
     """
     known = known or {}
-    logits = {name: known.get(name, np.full((len(samples), n_labels), np.nan, np.float32)) for name in shelf.names}
+    ends = np.cumsum(answers_each(samples.examples))
+    logits = {name: known.get(name, np.full((ends[-1], n_labels), np.nan, np.float32)) for name in shelf.names}
+    rows = {name: np.split(values, ends[:-1]) for name, values in logits.items()}
     faulty: dict[str, str] = {}
     for group in shelf.groups():
         left = tuple(name for name in group if name not in known)
         if left:
-            faulty |= _answer(shelf, left, samples, logits, tick)
+            faulty |= _answer(shelf, left, samples, rows, tick)
         for name in left:
             if name not in faulty:
                 finished(name, logits[name])
-    good = np.array([i for i in range(len(samples)) if i not in samples.unreadable], dtype=np.int64)
-    if len(good) == 0:
+    good = [i for i in range(len(samples)) if i not in samples.unreadable]
+    if not good:
         raise DataError("not one held-out example of the bundle can be read", "export the run again")
-    labels = np.array([samples.examples[i].label for i in good], dtype=np.int64)
-    sound = {name: values[good] for name, values in logits.items() if name not in faulty}
-    return Answers(good, labels, sound, faulty)
+    read = [samples.examples[i] for i in good]
+    sound = {name: np.concatenate([rows[name][i] for i in good]) for name in logits if name not in faulty}
+    positions = np.repeat(np.array(good, np.int64), answers_each(read))
+    return Answers(positions, labels_of(read), sound, faulty, owners_of(read))
 
 
 def _answer(
     shelf: Shelf,
     group: tuple[str, ...],
     samples: Samples,
-    logits: Mapping[str, NDArray[np.float32]],
+    rows: Mapping[str, Sequence[NDArray[np.float32]]],
     tick: Callable[[], None],
 ) -> dict[str, str]:
-    """Fill the rows of the variants in `group`; variant -> why, for those that give none.
+    """Fill the rows of the variants in `group`, query by query; variant -> why, for those that give none.
 
     A function of its own, so that no model outlives it by a name.
     """
@@ -86,9 +96,10 @@ def _answer(
     for position, arrays in samples.stream():
         for name in list(models):
             answer = run_logits(models[name], feed_for(models[name], arrays, name), 1, name)
-            fault = _fault(answer, logits[name].shape[1])
+            place = rows[name][position]
+            fault = _fault(answer, arrays, place.shape[1])
             if fault is None:
-                logits[name][position] = answer[0]
+                place[:] = answers_in(answer, arrays)
             else:
                 faulty[name] = f"{name} {fault} (sample {samples.examples[position].id})"
                 del models[name]
@@ -98,23 +109,25 @@ def _answer(
     return faulty
 
 
-def _fault(answer: NDArray[np.float32], n_labels: int) -> str | None:
+def _fault(answer: NDArray[np.float32], arrays: Arrays, n_labels: int) -> str | None:
     """Why an answer is none: an ONNX file may hold another number of labels than its bundle, or overflow."""
-    if answer.shape != (1, n_labels):
-        return f"answers with shape {list(answer.shape)}, and {n_labels} labels ask for [1, {n_labels}]"
+    wanted = (*(arrays[ASKED].shape if ASKED in arrays else (1,)), n_labels)
+    if answer.shape != wanted:
+        return f"answers with shape {list(answer.shape)}, and {n_labels} labels ask for {list(wanted)}"
     return None if np.isfinite(answer).all() else "answers with numbers that are not finite"
 
 
 def score_all(task: Task, answers: Answers, names: tuple[str, ...]) -> dict[str, tuple[NDArray[np.int64], Scores]]:
-    """variant -> (answered labels [n], scores)."""
+    """variant -> (answered labels [answers], scores)."""
     found = {}
     for variant, logits in answers.logits.items():
         predicted = task.decode(logits)
-        found[variant] = (predicted, task.score(predicted, answers.labels, names))
+        found[variant] = (predicted, task.score(predicted, answers.labels, names, answers.owners))
     return found
 
 
 def compare(
+    task: Task,
     baseline: tuple[NDArray[np.int64], Scores],
     new: tuple[NDArray[np.int64], Scores],
     labels: NDArray[np.int64],
@@ -122,9 +135,40 @@ def compare(
     seed: int,
 ) -> dict[str, Any]:
     """The accuracy part of a comparison: difference, interval, verdict (measurement: paired non-inferiority)."""
+    margin = MARGIN_SHARE * baseline[1].value
+    if baseline[1].counts is not None and new[1].counts is not None:
+        found = _resampled(task, baseline[1], new[1], margin, seed)
+    else:
+        found = _paired(baseline, new, margin) | {
+            "macro_f1": _macro_f1(baseline[0], new[0], labels, n_labels, seed)
+        }
+    return found | {"agreement": float(np.mean(baseline[0] == new[0]))}
+
+
+def _resampled(task: Task, baseline: Scores, new: Scores, margin: float, seed: int) -> dict[str, Any]:
+    """For a metric that is no mean over examples: one bootstrap over them for both variants."""
+    assert baseline.counts is not None and new.counts is not None
+    b, c = stats.count_discordant(baseline.correct, new.correct)
+    found: dict[str, Any] = {"metric": new.metric, "b": b, "c": c, "n": new.n, "diff": new.value - baseline.value}
+    if np.array_equal(baseline.counts, new.counts):
+        # Every resample is the same, which says nothing of other examples: as for as many equal answers, one each.
+        same = stats.paired_difference(0, 0, new.n)
+        low, high = same.low, same.high
+    else:
+        draws = stats.bootstrap_counts(task.from_counts, baseline.counts, new.counts, seed)
+        low, high = (float(np.quantile(draws, share)) for share in (0.025, 0.975))
+        needed = stats.samples_needed_for(float(draws.std(ddof=1)), new.n, margin)
+        if stats.verdict(low, high, margin) == "undecided" and needed is not None:
+            found["needs_n"] = needed
+    return {**found, "ci95": [low, high], "margin": margin, "verdict": stats.verdict(low, high, margin)}
+
+
+def _paired(
+    baseline: tuple[NDArray[np.int64], Scores], new: tuple[NDArray[np.int64], Scores], margin: float
+) -> dict[str, Any]:
+    """For a mean over examples that are right or wrong: Agresti-Min interval and exact McNemar test."""
     b, c = stats.count_discordant(baseline[1].correct, new[1].correct)
     paired = stats.paired_difference(b, c, new[1].n)
-    margin = MARGIN_SHARE * baseline[1].value
     verdict = stats.verdict(paired.low, paired.high, margin)
     found: dict[str, Any] = {
         "b": b, "c": c, "n": paired.n, "diff": paired.diff, "ci95": [paired.low, paired.high],
@@ -134,8 +178,6 @@ def compare(
     if verdict == "undecided" and needed is not None:
         found["needs_n"] = needed
     found["mcnemar_p"] = stats.mcnemar(b, c)
-    found["agreement"] = float(np.mean(baseline[0] == new[0]))
-    found["macro_f1"] = _macro_f1(baseline[0], new[0], labels, n_labels, seed)
     return found
 
 

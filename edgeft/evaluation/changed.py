@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgeft.data.dataset import Example
 from edgeft.data.imagefile import decode, pillow
+from edgeft.data.words import Words
 from edgeft.errors import EdgeftError
 from edgeft.evaluation.accuracy import Answers
 
@@ -29,26 +30,32 @@ def changed(
     examples: Sequence[Example],
     labels: Sequence[str],
 ) -> dict[str, Any]:
-    """The document: by variant, how many answers changed, and those whose right answer lost most.
+    """The document: by variant, how many samples are answered otherwise, and those whose right answers lost most.
 
-    predicted   variant -> answered label [n], on the samples of `answers`
-    score       softmax of the right label, 0..1
+    predicted   variant -> answered label [answers], as those of `answers`
+    score       softmax of the right label, 0..1; of a sentence the mean over its words
     """
     others = [name for name in answers.logits if name != baseline]
     right = {name: score_of_right(logits, answers.labels) for name, logits in answers.logits.items()}
+    starts = np.flatnonzero(np.diff(answers.positions, prepend=-1))
     variants = {}
     for name in others:
-        rows = np.flatnonzero(predicted[name] != predicted[baseline])
-        worst = rows[np.argsort(right[name][rows] - right[baseline][rows], kind="stable")]
-        shown = [
-            _one(examples[int(answers.positions[row])], labels) | {
-                "position": int(answers.positions[row]),
-                "before": labels[predicted[baseline][row]], "after": labels[predicted[name][row]],
-                "score_before": round(float(right[baseline][row]), 6), "score_after": round(float(right[name][row]), 6),
-            }
-            for row in worst[: SHOWN // max(len(others), 1)]
-        ]  # fmt: skip
-        variants[name] = {"n": len(rows), "samples": shown}
+        moved = np.add.reduceat((predicted[name] != predicted[baseline]).astype(np.int64), starts)
+        lost = np.add.reduceat(right[baseline] - right[name], starts)
+        queries = np.flatnonzero(moved)
+        worst = queries[np.argsort(-lost[queries], kind="stable")][: SHOWN // max(len(others), 1)]
+        ends = np.append(starts[1:], len(answers.positions))
+        shown = []
+        for query in worst:
+            rows = slice(int(starts[query]), int(ends[query]))
+            position = int(answers.positions[rows.start])
+            before, after = (predicted[each][rows] for each in (baseline, name))
+            shown.append(_one(examples[position], labels, before, after) | {
+                "position": position,
+                "score_before": round(float(right[baseline][rows].mean()), 6),
+                "score_after": round(float(right[name][rows].mean()), 6),
+            })  # fmt: skip
+        variants[name] = {"n": len(queries), "samples": shown}
     return {"schema": SCHEMA, "baseline": baseline, "variants": variants}
 
 
@@ -59,8 +66,17 @@ def score_of_right(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> ND
     return found
 
 
-def _one(example: Example, labels: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": example.id, "label": labels[example.label]}
+def _one(
+    example: Example, labels: Sequence[str], before: NDArray[np.int64], after: NDArray[np.int64]
+) -> dict[str, Any]:
+    """An example with its right label and both answers; of a sentence the words that are asked for, each with its."""
+    if isinstance(example.content, Words):
+        words = [example.content.words[at] for at in example.content.asked]
+        given = {"tags": example.label, "before": before, "after": after}
+        return {"id": example.id, "tokens": words, **{key: [labels[i] for i in ids] for key, ids in given.items()}}
+    found: dict[str, Any] = {
+        "id": example.id, "label": labels[example.label], "before": labels[before[0]], "after": labels[after[0]],
+    }  # fmt: skip
     if isinstance(example.content, str):
         text = " ".join(example.content.split())
         return {**found, "text": text if len(text) <= _TEXT else text[: _TEXT - 1] + "…"}

@@ -92,13 +92,13 @@ def _kind(coverage: str) -> str:
 
 
 def _accuracy_text(name: str, accuracy: Mapping[str, Any], baseline: str) -> str:
-    margin = 100 * accuracy["margin"]
+    margin, of = 100 * accuracy["margin"], {"f1": " of F1"}.get(accuracy.get("metric", ""), "")
     if accuracy["verdict"] == "not worse":
-        return f"{name} is not worse than {baseline} by more than {margin:.2f} points"
+        return f"{name} is not worse than {baseline} by more than {margin:.2f} points{of}"
     if accuracy["verdict"] == "worse":
-        return f"{name} is worse than {baseline} (estimate {100 * accuracy['diff']:+.2f} points)"
+        return f"{name} is worse than {baseline} (estimate {100 * accuracy['diff']:+.2f} points{of})"
     needed = f"; about {accuracy['needs_n']} samples would decide" if "needs_n" in accuracy else ""
-    return f"whether {name} is worse than {baseline} by {margin:.2f} points is undecided{needed}"
+    return f"whether {name} is worse than {baseline} by {margin:.2f} points{of} is undecided{needed}"
 
 
 def _floor(value: float) -> str:

@@ -37,7 +37,7 @@ from edgeft.evaluation.timing import Pace
 from edgeft.evaluation.unfinished import Unfinished
 from edgeft.evaluation.worker import OwnProcess
 from edgeft.tasks import reference
-from edgeft.tasks.task import Encoder, Task
+from edgeft.tasks.task import Encoder, Task, answers_in
 
 # Examples a fresh process runs on: enough for its memory to reach its peak.
 _PROBE_EXAMPLES = 8
@@ -261,6 +261,6 @@ def whole_query(samples: Samples, task: Task) -> Callable[[Model, int], Any]:
         arrays = samples.encode(position)
         if arrays is None:  # it was readable a moment ago
             raise DataError(samples.unreadable[position], "copy the bundle again")
-        return task.decode(run_logits(model, feed_for(model, arrays, "the model"), 1, "the model"))
+        return task.decode(answers_in(run_logits(model, feed_for(model, arrays, "the model"), 1, "the model"), arrays))
 
     return query

@@ -25,7 +25,7 @@ from edgeft.evaluation.samples import Samples
 from edgeft.evaluation.session import Settings
 from edgeft.evaluation.timing import Pace
 from edgeft.files import sha256_text
-from edgeft.tasks.task import Scores
+from edgeft.tasks.task import Scores, Task
 
 SCHEMA = "edgeft-result/1"
 SAMPLES = "samples.npz"
@@ -115,7 +115,8 @@ def data(bundle: Bundle, answers: Answers, samples: Samples, seed: int) -> dict[
         "name": Path(bundle.path).name,
         "split": listed.get("split", "test"),
         "sha256": listed["sha256"],
-        "n": len(answers.positions),
+        "n": answers.n,
+        **({"queries": len(samples)} if len(samples) > answers.n + len(samples.unreadable) else {}),
         "unreadable": len(samples.unreadable),
         "labels": list(bundle.labels),
         "preprocessing_sha": sha256_text(repr(sorted(bundle.preprocessing.items()))),
@@ -223,10 +224,10 @@ def block_record(block: Block) -> dict[str, Any]:
     } | ({"sitting": block.sitting} if block.sitting else {})
 
 
-def compared(baseline: str, name: str, scored: Mapping[str, Any], answers: Answers, series: Mapping[str, Series],
-             n_labels: int, seed: int, preset: Preset) -> dict[str, Any]:  # fmt: skip
+def compared(task: Task, baseline: str, name: str, scored: Mapping[str, Any], answers: Answers,
+             series: Mapping[str, Series], n_labels: int, seed: int, preset: Preset) -> dict[str, Any]:  # fmt: skip
     """One variant against the baseline."""
-    closer = accuracy.compare(scored[baseline], scored[name], answers.labels, n_labels, seed)
+    closer = accuracy.compare(task, scored[baseline], scored[name], answers.labels, n_labels, seed)
     closer |= accuracy.closeness(answers.logits[baseline], answers.logits[name])
     worst = accuracy.worst_class(scored[baseline][1], scored[name][1])
     if worst is not None:
@@ -267,6 +268,8 @@ def arrays(answers: Answers, scored: Mapping[str, Any], series: Mapping[str, Ser
     A query of a batch has the same samples all over a block: they are stored once a block.
     """
     found: dict[str, Any] = {"positions": answers.positions, "labels": answers.labels}
+    if answers.owners is not None:
+        found["owners"] = answers.owners
     for name in answers.logits:
         found[f"{name}/predicted"] = scored[name][0]
         found[f"{name}/logits"] = answers.logits[name]

@@ -73,7 +73,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
 
     encoder = task.encoder(bundle.preprocessing, bundle.path)
     prepared_alike = passes.prepared_alike(bundle, encoder, task)
-    samples = Samples(examples, encoder)
+    samples = Samples(task.queries(examples, encoder), encoder)
     paths = {name: bundle.file_of(name) for name in names}
     output = bundle.document["outputs"][0]["name"]
     start = card.snapshot() if card is not None else Snapshot.take()
@@ -92,7 +92,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
         together = passes.capacity(opened, settings, probes, same)
         shelf = Shelf(passes.opener(opened, settings, output, together), names, together)
         spent_s = passes.costs(probes, same, samples, together < len(opened))
-        passes.say_how_long(spent_s, names, len(examples), preset, spec.scenario, choice.meter, start, kept)
+        passes.say_how_long(spent_s, names, len(samples), preset, spec.scenario, choice.meter, start, kept)
         answers = passes.accuracy(shelf, samples, len(bundle.labels), kept)
         names = passes.leave_out_faulty(answers, baseline, shelf)
         series, probe_s, pace = passes.latency(
@@ -127,7 +127,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
             for name in names
         },
         "comparisons": {
-            name: record.compared(baseline, name, scored, answers, series, len(bundle.labels), spec.seed, preset)
+            name: record.compared(task, baseline, name, scored, answers, series, len(bundle.labels), spec.seed, preset)
             | energy_figures.compared(joules, baseline, name)
             for name in names
             if name != baseline
@@ -148,7 +148,7 @@ def evaluate(spec: EvalSpec) -> Result | None:
     with files.whole_folder(spec.output) as folder:
         write_samples(folder / SAMPLES, record.arrays(answers, scored, series, pace) | energy_figures.arrays(joules))
         predicted = {name: scored[name][0] for name in names}
-        told = changed.changed(baseline, predicted, answers, examples, bundle.labels)
+        told = changed.changed(baseline, predicted, answers, samples.examples, bundle.labels)
         files.write_json(folder / CHANGED, told)
         write_reports(Result(folder, document))
         files.write_json(folder / DOCUMENT, document)

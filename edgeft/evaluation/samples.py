@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeft.data.content import length
 from edgeft.data.dataset import Example
 from edgeft.errors import DataError, EdgeftError
 from edgeft.tasks.task import Encoder
@@ -85,8 +86,7 @@ class Samples:
         return found
 
     def _length(self, position: int) -> int:
-        content = self.examples[position].content
-        return len(content) if isinstance(content, str) else 0
+        return length(self.examples[position].content)
 
     def stream(self) -> Iterator[tuple[int, Arrays]]:
         """(position, arrays) of every readable example, in order."""

@@ -117,6 +117,31 @@ def bootstrap_difference(
     return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
+def bootstrap_counts(
+    metric: Callable[[NDArray[Any]], NDArray[np.float64]],
+    baseline: NDArray[np.int64],
+    new: NDArray[np.int64],
+    seed: int,
+    draws: int = 2000,
+) -> NDArray[np.float64]:
+    """Differences of a metric of sums over `draws` resamples of the examples, the same resample for both, [draws].
+
+    baseline, new   counts [examples, k]; `metric` takes sums [..., k] of them
+    """
+    rng = np.random.default_rng(seed)
+    n = len(baseline)
+    both = np.concatenate([baseline, new], axis=1).astype(np.float64)
+    sums = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) @ both for _ in range(draws)])
+    return metric(sums[:, baseline.shape[1] :]) - metric(sums[:, : baseline.shape[1]])
+
+
+def samples_needed_for(error: float, n: int, margin: float) -> int | None:
+    """As `samples_needed`, from the standard error of the difference on n samples; None for margin 0."""
+    if margin <= 0:
+        return None
+    return math.ceil(n * ((Z_975 + Z_80) * error / margin) ** 2)
+
+
 def macro_f1(predicted: NDArray[np.int64], labels: NDArray[np.int64], n_labels: int) -> float:
     """Mean F1 of the labels that occur in `labels` or `predicted`."""
     hits = np.bincount(labels[predicted == labels], minlength=n_labels)

@@ -91,10 +91,10 @@ def say_change(run: Run, profile: Profile, grids: Grids | None, asked: Sequence[
 def sensitivity(maker: Maker, run: Run, task: Task, encoder: Encoder, folder: Path) -> dict[str, Any]:
     """Measure what quantizing each layer of int8-ptq costs, write sensitivity.json, and return the manifest's part."""
     model = maker.calibrated()
-    calibrate_on(model, encoder, *calibration_samples(run), apart=True)
-    seed, validation = int(run.document["seed"]), run.examples("validation")
+    calibrate_on(model, encoder, *calibration_samples(run, task, encoder), apart=True)
+    seed, validation = int(run.document["seed"]), task.queries(run.examples("validation"), encoder)
     samples = held(encoder, validation, RANKED, seed, torch.device("cpu"))
-    score = score_of(task, run.labels)
+    score = score_of(task, run.labels, samples)
     board = Switchboard(model, samples.batches, lambda logits: score(logits, samples.labels))
     with board, console.bar("quantizing layer by layer", len(board.wiring.layers), "layers") as bar:
         found = measure(board, lambda: bar.advance(1))
@@ -139,6 +139,14 @@ def device_shapes(specs: Sequence[TensorSpec], scheme: Scheme | None) -> tuple[T
     return tuple(replace(spec, shape=(1, *spec.shape[1:])) for spec in specs)
 
 
+def device_output(task: Task, n_labels: int, inputs: Sequence[TensorSpec], scheme: Scheme | None) -> TensorSpec:
+    """The output as the files declare it: a size that it has from an input is fixed where that input's is."""
+    (output,) = device_shapes([task.output_spec(n_labels)], scheme)
+    fixed = inputs[0].shape[1] if len(inputs[0].shape) > 1 else None
+    sizes = (fixed if size == "sequence" and isinstance(fixed, int) else size for size in output.shape)
+    return replace(output, shape=tuple(sizes))
+
+
 def plan_lines(
     run: Run, profile: Profile, grids: Grids | None, versions: Versions, variants: Sequence[str], output: Path
 ) -> list[str]:
@@ -151,7 +159,9 @@ def plan_lines(
     ]
 
 
-def make_and_judge(name: str, maker: Maker, folder: Path, task: Task, trial: Trial) -> Judged:
+def make_and_judge(
+    name: str, maker: Maker, folder: Path, task: Task, labels: Sequence[str], trial: Trial
+) -> Judged:
     """Make one variant, write its file, and judge the file."""
     made = maker.make(name)
     path = write(made.graph, folder / f"{name}.onnx")
@@ -170,7 +180,7 @@ def make_and_judge(name: str, maker: Maker, folder: Path, task: Task, trial: Tri
         made.reordered,
         made.as_written,
     )
-    return judge(name, made, artifact, task, trial.labels)
+    return judge(name, made, artifact, task, labels, trial)
 
 
 def _options(scheme: Scheme | None) -> Mapping[str, str]:

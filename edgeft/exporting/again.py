@@ -35,23 +35,24 @@ class Again:
 
         Raises FolderError when the run does not say which samples it was calibrated on.
         """
-        samples, method = calibration_samples(self.run)
+        samples, method = calibration_samples(self.run, self.task, self.encoder)
         store.chosen_layers(self.run.quantized).apply(model)
         self.wish.grant(model, named(model, self.wish))
         calibrate_on(model, self.encoder, samples, method, apart=self.wish.limit is not None)
         if self.wish.limit is not None:
-            seed, validation = int(self.run.document["seed"]), self.run.examples("validation")
+            validation = self.task.queries(self.run.examples("validation"), self.encoder)
+            seed = int(self.run.document["seed"])
             tried = held(self.encoder, validation, CHECKED, seed, torch.device("cpu"))
-            found = automatic(model, self.wish, tried, score_of(self.task, self.run.labels))
+            found = automatic(model, self.wish, tried, score_of(self.task, self.run.labels, tried))
             self.wish.grant(model, found.reasons)
             calibrate_on(model, self.encoder, samples, method)
 
 
-def calibration_samples(run: Run) -> tuple[list[Example], str]:
+def calibration_samples(run: Run, task: Task, encoder: Encoder) -> tuple[list[Example], str]:
     """The training examples the run's ranges were set on, and the method. Raises FolderError without their record."""
     place = run.quantized / "calibration.json"
     if not place.is_file():
         raise FolderError(f"{place} is missing", "tune again: edgeft tune")
     record = json.loads(place.read_text(encoding="utf-8"))
-    by_id = {example.id: example for example in run.examples("train")}
+    by_id = {example.id: example for example in task.queries(run.examples("train"), encoder)}
     return [by_id[name] for name in record["ids"]], record.get("method", METHOD)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from edgeft.exporting import gates, graph
 from edgeft.exporting.gates.agreement import cosine, same_answer
 from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.coverage import FLOAT_KERNELS, INTEGER_KERNELS, Product, products
 from edgeft.exporting.gates.size import stored_bytes
+from edgeft.exporting.samples import Trial
 from edgeft.exporting.variants import Made
 from edgeft.tasks.task import Task
 
@@ -62,7 +62,7 @@ class Judged:
         return [each for each in self.gates if not each["passed"]]
 
 
-def judge(name: str, made: Made, artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> Judged:
+def judge(name: str, made: Made, artifact: Artifact, task: Task, names: Sequence[str], trial: Trial) -> Judged:
     """Run the gates on a file and gather its figures. A file that cannot run has failed gates and few figures."""
     outcomes = gates.run_all(artifact, made.gates)
     return Judged(
@@ -71,7 +71,7 @@ def judge(name: str, made: Made, artifact: Artifact, task: Task, labels: NDArray
         artifact,
         outcomes,
         stored_bytes(artifact),
-        _attempt(lambda: _parity(artifact, task, labels), {}),
+        _attempt(lambda: _parity(artifact, task, names, trial), {}),
         _attempt(lambda: products(artifact), []),
         _attempt(lambda: _grids(artifact), {}),
         _attempt(lambda: float_kernels(artifact), Counter()),
@@ -87,17 +87,19 @@ def _attempt(compute: Callable[[], Figure], otherwise: Figure) -> Figure:
         return otherwise
 
 
-def _parity(artifact: Artifact, task: Task, labels: NDArray[np.int64]) -> dict[str, Any]:
+def _parity(artifact: Artifact, task: Task, names: Sequence[str], trial: Trial) -> dict[str, Any]:
     stages = {"torch": artifact.written, "file": artifact.plain, "optimized": artifact.optimized}
     pairs = [("torch", "torch", "file"), ("optimizer", "file", "optimized")]
     if artifact.as_written is not None:
         stages["trained"] = artifact.expected
         pairs.append(("fused", "trained", "optimized"))
-    found: dict[str, Any] = {"samples": len(labels)}
+    found: dict[str, Any] = {"samples": trial.n}
     if not all(np.isfinite(logits).all() for logits in stages.values()):
         return found
-    names = [str(index) for index in range(artifact.expected.shape[1])]
-    scores = {stage: task.score(task.decode(logits), labels, names).value for stage, logits in stages.items()}
+    scores = {
+        stage: task.score(task.decode(logits), trial.labels, names, trial.owners).value
+        for stage, logits in stages.items()
+    }
     for title, one, other in pairs:
         found[f"{title}_same_answer"] = float(same_answer(stages[one], stages[other]).mean())
         found[f"{title}_cosine"] = cosine(stages[one], stages[other])

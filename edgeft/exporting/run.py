@@ -52,9 +52,10 @@ def export(spec: ExportSpec) -> Bundle | None:
     preprocessing = acts.device_preprocessing(run, stored)
     encoder = task.encoder(preprocessing, run.path)
     examples = held_out(run, spec.samples)
-    trial = encode(encoder, examples, int(run.document["seed"]), stored is not None and stored.one_by_one)
+    one_by_one = stored is not None and stored.one_by_one
+    trial = encode(encoder, task.queries(examples, encoder), int(run.document["seed"]), one_by_one)
     inputs = acts.device_shapes(encoder.inputs, stored)
-    (output,) = acts.device_shapes([task.output_spec(len(run.labels))], stored)
+    output = acts.device_output(task, len(run.labels), inputs, stored)
     # Graphs are captured as they were while tuning, with free sizes: the names of their parts depend on it.
     trained_on = task.encoder(run.preprocessing, run.path)
     sources = Sources(run, task.auto_model, trained_on.inputs, trial.example())
@@ -67,7 +68,7 @@ def export(spec: ExportSpec) -> Bundle | None:
 
     with files.whole_folder(spec.output) as folder:
         judged = [
-            acts.make_and_judge(name, maker, folder, task, trial)
+            acts.make_and_judge(name, maker, folder, task, run.labels, trial)
             for name in console.track(variants, "exporting", unit="models")
         ]
         sensitivity = acts.sensitivity(maker, run, task, encoder, folder) if spec.sensitivity else {}

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.exporting.sessions import Batch
-from edgeft.quant.feed import tensors_of
+from edgeft.quant.feed import answers, tensors_of
 from edgeft.runfolder import Run
-from edgeft.tasks.task import Encoder
+from edgeft.tasks.task import Encoder, answers_each, labels_of, owners_of, without_mask
 
 # How many samples the gates run on: one in 200 may differ and not fail them.
 TRIED = 256
@@ -25,11 +25,20 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Trial:
-    """Encoded samples in batches; texts are padded to the longest of their batch. `labels` [n], `ids` one a row."""
+    """Encoded samples in batches; texts are padded to the longest of their batch.
+
+    ids, labels, owners   one an answer: the sample it is of, what is right, the example (see edgeft.tasks.task)
+    """
 
     batches: tuple[Batch, ...]
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
+    owners: NDArray[np.int64] | None = None
+
+    @property
+    def n(self) -> int:
+        """Samples, each a row of a batch."""
+        return sum(len(next(iter(batch.values()))) for batch in self.batches)
 
     def tensors(self) -> list[dict[str, Tensor]]:
         return [tensors_of(batch) for batch in self.batches]
@@ -39,7 +48,7 @@ class Trial:
         longest = max(self.batches, key=lambda batch: max(content[0].size for content in batch.values()))
         return {
             name: torch.from_numpy(np.ascontiguousarray(np.resize(content, (rows, *content.shape[1:]))))
-            for name, content in longest.items()
+            for name, content in without_mask(longest).items()
         }
 
     def rows(self, n: int) -> Iterator[Batch]:
@@ -76,15 +85,11 @@ def encode(encoder: Encoder, examples: Sequence[Example], seed: int, one_by_one:
         encoder([example.content for example in chosen[start : start + wide]])
         for start in console.track(starts, "encoding samples", unit="batches")
     ]
-    labels = np.array([example.label for example in chosen], np.int64)
-    return Trial(tuple(batches), tuple(example.id for example in chosen), labels)
+    ids = [example.id for example, n in zip(chosen, answers_each(chosen), strict=True) for _ in range(n)]
+    return Trial(tuple(batches), tuple(ids), labels_of(chosen), owners_of(chosen))
 
 
 @torch.no_grad()
 def torch_answers(model: nn.Module, trial: Trial) -> NDArray[np.float32]:
-    """Logits [n, labels] of a torch model that takes named tensors."""
-    found = []
-    for tensors in trial.tensors():
-        output = model(**tensors)
-        found.append(getattr(output, "logits", output).float().numpy())
-    return np.concatenate(found)
+    """Logits [answers, labels] of a torch model that takes named tensors."""
+    return np.concatenate([answers(model, tensors) for tensors in trial.tensors()])

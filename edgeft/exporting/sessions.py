@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeft.cpu import read_cpu
 from edgeft.exporting.exact import exact, holds_int8_blocks
+from edgeft.tasks.task import answers_in
 
 Batch = Mapping[str, NDArray[Any]]
 _ERRORS_ONLY = 3
@@ -62,10 +63,10 @@ def outputs(session: ort.InferenceSession, batch: Batch) -> list[NDArray[Any]]:
 
 
 def answer(session: ort.InferenceSession, batch: Batch) -> NDArray[np.float32]:
-    """Logits [n, labels] of one batch."""
-    return outputs(session, batch)[0]
+    """Logits [answers, labels] of one batch."""
+    return answers_in(outputs(session, batch)[0], batch)
 
 
 def answers(session: ort.InferenceSession, batches: Sequence[Batch]) -> NDArray[np.float32]:
-    """Logits of all batches, one row a sample."""
+    """Logits of all batches, one row an answer."""
     return np.concatenate([answer(session, batch) for batch in batches])

@@ -36,7 +36,7 @@ class Logits(nn.Module):
     def forward(self, **tensors: Tensor) -> Tensor:
         out = self.model(**tensors)
         logits: Tensor = out if isinstance(out, Tensor) else out.logits
-        return logits if self.order is None else logits.index_select(1, self.order)
+        return logits if self.order is None else logits.index_select(-1, self.order)
 
 
 def _taking(names: Sequence[str]) -> type[Logits]:

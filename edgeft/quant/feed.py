@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeft.data.dataset import Example
-from edgeft.tasks.task import Encoder, TensorSpec
+from edgeft.data.words import Words
+from edgeft.tasks.task import ASKED, Encoder, TensorSpec, labels_of, owners_of, without_mask
 
 _IMAGE_AXES = 4
 _FEW, _MANY = 16, 64
@@ -20,7 +21,7 @@ _FEW, _MANY = 16, 64
 
 def text_lengths(examples: Sequence[Example]) -> list[int] | None:
     """Characters of each text, a good enough stand-in for its tokens; None for images, which are all of one size."""
-    texts = [example.content for example in examples if isinstance(example.content, str)]
+    texts = [str(example.content) for example in examples if isinstance(example.content, (str, Words))]
     return [len(text) for text in texts] if len(texts) == len(examples) else None
 
 
@@ -34,6 +35,19 @@ def encoded(
         chosen = order[start : start + batch_size]
         arrays = encoder([examples[index].content for index in chosen])
         yield chosen, {name: tensor.to(device) for name, tensor in tensors_of(arrays).items()}
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits of a transformers output, or the tensor itself."""
+    logits: Tensor = output if isinstance(output, Tensor) else output.logits
+    return logits
+
+
+def answers(model: Any, tensors: Mapping[str, Tensor]) -> NDArray[np.float32]:
+    """What `model` answers to an encoded batch, float32 [answers, labels]; see edgeft.tasks.task.answers_in."""
+    logits = logits_of(model(**without_mask(tensors)))
+    found: NDArray[np.float32] = (logits[tensors[ASKED]] if ASKED in tensors else logits).float().cpu().numpy()
+    return found
 
 
 def tensors_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
@@ -62,21 +76,28 @@ def draw(examples: Sequence[Example], n: int, seed: Sequence[int]) -> list[Examp
 
 @dataclass(frozen=True)
 class Tried:
-    """Encoded examples kept in memory, to be run many times: batches of tensors and the right label [n] of each row."""
+    """Encoded examples kept in memory, to be run many times: batches of tensors, the right label of each answer, and
+    its owner (see edgeft.tasks.task)."""
 
     batches: tuple[dict[str, Tensor], ...]
     labels: NDArray[np.int64]
+    owners: NDArray[np.int64] | None = None
 
     def first(self, n: int) -> Tried:
         """The first batches that hold at least `n` examples."""
         taken: list[dict[str, Tensor]] = []
         while len(taken) < len(self.batches) and _rows(taken) < n:
             taken.append(self.batches[len(taken)])
-        return Tried(tuple(taken), self.labels[: _rows(taken)])
+        n = sum(_answers_of(batch) for batch in taken)
+        return Tried(tuple(taken), self.labels[:n], None if self.owners is None else self.owners[:n])
 
 
 def _rows(batches: Sequence[Mapping[str, Tensor]]) -> int:
     return sum(len(next(iter(batch.values()))) for batch in batches)
+
+
+def _answers_of(batch: Mapping[str, Tensor]) -> int:
+    return int(batch[ASKED].sum()) if ASKED in batch else _rows([batch])
 
 
 def tried(encoder: Encoder, examples: Sequence[Example], device: torch.device, batch_size: int = 32) -> Tried:
@@ -84,5 +105,5 @@ def tried(encoder: Encoder, examples: Sequence[Example], device: torch.device, b
     first ones hold short and long texts."""
     pairs = list(encoded(encoder, examples, batch_size, device))
     mixed = [pairs[index] for index in np.random.default_rng(0).permutation(len(pairs))]
-    labels = [examples[index].label for chosen, _ in mixed for index in chosen]
-    return Tried(tuple(tensors for _, tensors in mixed), np.array(labels, dtype=np.int64))
+    asked = [examples[index] for chosen, _ in mixed for index in chosen]
+    return Tried(tuple(tensors for _, tensors in mixed), labels_of(asked), owners_of(asked))

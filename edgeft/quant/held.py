@@ -17,6 +17,6 @@ def held(encoder: Encoder, validation: Sequence[Example], n: int, seed: int, dev
     return tried(encoder, draw(validation, n, [seed, 3]), device)
 
 
-def score_of(task: Task, labels: Sequence[str]) -> Callable[[Any, Any], float]:
-    """(logits, right labels) -> the task's metric."""
-    return lambda logits, right: float(task.score(task.decode(logits), right, labels).value)
+def score_of(task: Task, labels: Sequence[str], tried: Tried) -> Callable[[Any, Any], float]:
+    """(logits, right labels) of `tried` -> the task's metric."""
+    return lambda logits, right: float(task.score(task.decode(logits), right, labels, tried.owners).value)

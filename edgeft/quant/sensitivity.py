@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeft.quant.engine import QuantModel
+from edgeft.quant.feed import answers
 from edgeft.quant.layers import Layer, Wiring
 from edgeft.quant.quantizer import BiasQuantizer, Quantizer
 
@@ -93,7 +94,7 @@ class Switchboard:
     def _logits(self, on: set[str]) -> Logits:
         for name, switch in self._switches.items():
             switch.mode = "train" if name in on else "float"
-        return np.concatenate([self._model(**batch).float().cpu().numpy() for batch in self._batches])
+        return np.concatenate([answers(self._model, batch) for batch in self._batches])
 
     def _loss(self, on: set[str]) -> Loss:
         logits = self._logits(on)

@@ -74,6 +74,9 @@ def _providers(entry: Entry) -> str:
 
 _FIGURES: tuple[tuple[str, Callable[[Entry, Entry], str]], ...] = (
     ("file", lambda v, c: f"{v['file']}, opset {v['opset']}, {v['scheme']}"),
+    ("precision over entities", lambda v, c: percent(v["accuracy"]["precision"])),
+    ("recall over entities", lambda v, c: percent(v["accuracy"]["recall"])),
+    ("words with the right tag", lambda v, c: percent(v["accuracy"]["token_accuracy"])),
     ("macro-F1", lambda v, c: percent(v["accuracy"]["macro_f1"])),
     ("balanced accuracy", lambda v, c: percent(v["accuracy"]["balanced_accuracy"])),
     ("right or wrong otherwise", lambda v, c: _disagreements(c)),

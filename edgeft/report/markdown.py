@@ -18,7 +18,7 @@ _HEAD = (
 METHOD = (
     "p50 is the median; p90 and above are MLPerf's early-stopping estimates, upper bounds at 99 % confidence. "
     "Intervals are 95 %: Agresti-Min on paired answers, Student's t on log ratios of alternating blocks, bootstrap for "
-    "macro-F1 and for ratios of p90 and p99."
+    "F1, macro-F1 and for ratios of p90 and p99."
 )
 
 
@@ -27,7 +27,8 @@ def columns(document: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[st
     rows = words.rows(document)
     measured = any(row.energy != words.ABSENT for row in rows)
     kept = [i for i, name in enumerate(_HEAD) if measured or name != _ENERGY]
-    head, *lines = (tuple(line[i] for i in kept) for line in (_HEAD, *map(_cells, rows)))
+    named = (_HEAD[0], words.metric(document), *_HEAD[2:])
+    head, *lines = (tuple(line[i] for i in kept) for line in (named, *map(_cells, rows)))
     return head, lines
 
 
@@ -56,7 +57,7 @@ def render(result: Result) -> str:
         section("Budget", budget_lines(document)),
         "## Conditions\n\n" + table(("condition", "value"), words.conditions(document)),
         "## All figures\n\n" + table(("figure", *document["variants"]), figures.rows(document)),
-        f"Pareto front of accuracy and median latency: {', '.join(plots.pareto(document))}.",
+        f"Pareto front of {words.metric(document)} and median latency: {', '.join(plots.pareto(document))}.",
         *what_changed(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -83,13 +84,26 @@ def what_changed(result: Result) -> Iterator[str]:
         if shown:
             yield f"Samples whose answer changed ({len(shown)} of {told[name]['n']}, the largest loss first):"
             head = ("sample", "right label", document["baseline"], name, "score of the right label")
-            yield table(head, map(_sample, shown))
+            yield table(head, map(_sentence if "tokens" in shown[0] else _sample, shown))
 
 
 def _sample(one: Mapping[str, Any]) -> tuple[str, ...]:
     text = f": {one['text']}" if "text" in one else ""
     score = f"{words.percent(one['score_before'])} to {words.percent(one['score_after'])}"
     return f"{one['id']}{text}", one["label"], one["before"], one["after"], score
+
+
+def _sentence(one: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words of a changed sentence that have a tag anywhere, each with its tag."""
+    columns = (_tagged(one, key) for key in ("tags", "before", "after"))
+    score = f"{words.percent(one['score_before'])} to {words.percent(one['score_after'])}"
+    return f"{one['id']}: {' '.join(one['tokens'])}", *columns, score
+
+
+def _tagged(one: Mapping[str, Any], key: str) -> str:
+    """ "New (B-place) York (I-place)"; words without a tag are left out."""
+    pairs = zip(one["tokens"], one[key], strict=True)
+    return " ".join(f"{word} ({tag})" for word, tag in pairs if tag != "O") or words.ABSENT
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -49,7 +49,7 @@ def accuracy_latency(document: Mapping[str, Any]) -> Drawn:
     room = max(0.12 * (max(highs) - min(lows)), 0.2)
     y = (max(min(lows) - room, 0.0), min(max(highs) + room, 100.0 + 0.4 * room))
     right = 1.08 * max(max(spot[0], spot[4]) for spot in spots.values())
-    chart = Chart((0.0, right), y, "median latency, ms", "accuracy, %")
+    chart = Chart((0.0, right), y, "median latency, ms", f"{words.metric(document)}, %")
     chart.line([(chart.x.start, chart.y.at(limit)), (chart.x.end, chart.y.at(limit))], "limit")
     front = pareto(document)
     chart.line([(chart.x.at(spots[name][0]), chart.y.at(spots[name][1])) for name in front], "front")
@@ -63,7 +63,7 @@ def accuracy_latency(document: Mapping[str, Any]) -> Drawn:
         f"lying bars: p50 to p90; filled marks and the thick line: the Pareto front ({', '.join(front)}); dotted: the "
         "margin for “not worse”. Marks are estimates: where bars overlap, which one is ahead may be chance."
     )
-    return chart.svg("accuracy against latency"), caption
+    return chart.svg(f"{words.metric(document)} against latency"), caption
 
 
 def _spot(name: str, variant: Mapping[str, Any], document: Mapping[str, Any], base: float) -> tuple[float, ...]:

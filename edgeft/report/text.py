@@ -20,7 +20,7 @@ _ENERGY_HEAD = ("variant", "accuracy", "p50 ms", "p90 ms", "speedup", "mJ", "siz
 def render(result: Result) -> str:
     document = result.document
     parts = [
-        table(words.rows(document)),
+        table(words.rows(document), words.metric(document)),
         _listed(words.energy_pairs(document)),
         _listed(words.conditions(document)),
         _listed(words.details(document)),
@@ -35,10 +35,11 @@ def _flags(document: Mapping[str, Any]) -> list[str]:
     return [words.flag_line(flag) for flag in document["validity"]["flags"]]
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[Row], metric: str = "accuracy") -> str:
     """Two lines a variant: figures, and below them the intervals against the baseline."""
     energy = any(row.joules != words.ABSENT for row in rows)
-    cells: list[tuple[str, ...]] = [_ENERGY_HEAD if energy else _HEAD]
+    name_, _, *rest = _ENERGY_HEAD if energy else _HEAD
+    cells: list[tuple[str, ...]] = [(name_, metric, *rest)]
     for row in rows:
         last, below = _last_columns(row, energy)
         name = f"{row.name} !" if row.flagged else row.name

@@ -67,6 +67,8 @@ def _gallery(told: Mapping[str, Any], baseline: str, name: str) -> str:
 
 
 def _card(one: Mapping[str, Any], baseline: str, name: str) -> str:
+    if "tokens" in one:
+        return _sentence(one, baseline, name)
     answers = "".join(
         f'<p>{escape(who)}: <span class="{"ok" if answer == one["label"] else "no"}">{escape(answer)}</span></p>'
         for who, answer in ((baseline, one["before"]), (name, one["after"]))
@@ -80,3 +82,22 @@ def _card(one: Mapping[str, Any], baseline: str, name: str) -> str:
         return f'<div class="card text"><blockquote>{escape(one["text"])}</blockquote>{about}</div>'
     picture = f'<img alt="" src="{escape(one["picture"])}">' if "picture" in one else ""
     return f'<div class="card">{picture}{about}</div>'
+
+
+def _sentence(one: Mapping[str, Any], baseline: str, name: str) -> str:
+    """The words of a sentence; below each that has a tag anywhere, what is right and what both variants say."""
+    rows = zip(one["tokens"], one["tags"], one["before"], one["after"], strict=True)
+    words_ = " ".join(_word(*row) for row in rows)
+    score = f"{words.percent(one['score_before'])} to {words.percent(one['score_after'])}"
+    about = (
+        f"<div><p>below the words: right, {escape(baseline)}, {escape(name)}</p>"
+        f'<p>score of the right tags: {score}</p><p class="id">{escape(one["id"])}</p></div>'
+    )
+    return f'<div class="card text sentence"><blockquote>{words_}</blockquote>{about}</div>'
+
+
+def _word(word: str, right: str, before: str, after: str) -> str:
+    if right == before == after == "O":
+        return escape(word)
+    marks = "".join(f'<span class="{"ok" if tag == right else "no"}">{escape(tag)}</span>' for tag in (before, after))
+    return f'<span class="word">{escape(word)}<small>{escape(right)}</small><small>{marks}</small></span>'

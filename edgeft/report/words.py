@@ -63,6 +63,12 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
     )  # fmt: skip
 
 
+def metric(document: Mapping[str, Any]) -> str:
+    """What stands above the column of accuracy: accuracy, F1."""
+    found = str(document["variants"][document["baseline"]]["accuracy"].get("metric", "accuracy"))
+    return {"f1": "F1"}.get(found, found)
+
+
 def marked(document: Mapping[str, Any]) -> str:
     """What the mark behind a variant's name means; empty where none has it."""
     return "(!) a flag below is about this variant." if any(row.flagged for row in rows(document)) else ""
@@ -206,13 +212,18 @@ def conditions(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("profile", f"{document['profile']['id']} ({document['profile']['title']})"),
         ("protocol", f"preset {document['preset_label']}, {document['scenario']}, seed {document['seed']}"
                      f"{_throughput(document)}"),
-        ("data", f"{data['n']} {data['split']} samples{skipped}"),
+        ("data", f"{data['n']} {data['split']} samples{_parts(data)}{skipped}"),
         ("baseline", f"{document['baseline']}: {document['baseline_is']}"),
         ("measured", f"{document['created_utc']} by edgeft {document['edgeft']}{_commit(document)}"),
         *state.rows(document),
         *_checks(document),
     ]  # fmt: skip
     return found
+
+
+def _parts(data: Mapping[str, Any]) -> str:
+    """Where the model was asked for long examples in parts: latency and energy are of a part."""
+    return f" in {data['queries']} queries, the long ones in windows" if "queries" in data else ""
 
 
 def _throughput(document: Mapping[str, Any]) -> str:

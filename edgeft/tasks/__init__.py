@@ -6,6 +6,7 @@ TASKS = Registry(
     "task",
     {
         "image-classification": "edgeft.tasks.image_classification:TASK",
+        "token-classification": "edgeft.tasks.token_classification:TASK",
         "text-classification": "edgeft.tasks.text_classification:TASK",
     },
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeft.data.dataset import Example
 from edgeft.errors import DataError, ModelError
 from edgeft.tasks.task import Scores, TensorSpec
 
@@ -76,6 +78,7 @@ class Classification:
     """What both classification tasks share; the task adds its names and its encoder."""
 
     metric = METRIC
+    target = "label"
     output = OUTPUT
 
     def output_spec(self, n_labels: int) -> TensorSpec:
@@ -84,5 +87,17 @@ class Classification:
     def decode(self, output: NDArray[np.float32]) -> NDArray[np.int64]:
         return decode(output)
 
-    def score(self, predicted: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]) -> Scores:
+    def queries(self, examples: Sequence[Example], encoder: Any) -> list[Example]:
+        return list(examples)
+
+    def score(
+        self,
+        predicted: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        names: Sequence[str],
+        owners: NDArray[np.int64] | None = None,
+    ) -> Scores:
         return score(predicted, labels, names)
+
+    def from_counts(self, counts: NDArray[Any]) -> NDArray[np.float64]:
+        raise NotImplementedError("accuracy is a mean over examples")

@@ -1,6 +1,6 @@
 """The held-out examples of a bundle: raw, byte for byte, each with its hash.
 
-eval/examples.jsonl   one line an example: {"id", "label" (name), "file" | "text", "sha256"}
+eval/examples.jsonl   one line an example: {"id", "label" (name) | "tags" (names), "file" | "text" | "tokens", "sha256"}
 eval/00000.jpg ...    images, copied unchanged
 
 The list is plain ASCII (other letters as \\u escapes): U+2028 and its like in a text would end a line for some readers.
@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import files
+from edgeft.data import content as contents
 from edgeft.data.dataset import Example
+from edgeft.data.targets import UnknownLabel, target_from, target_json
+from edgeft.data.words import Words
 from edgeft.errors import DataError, FolderError
 
 FOLDER = "eval"
@@ -35,10 +38,10 @@ def write_examples(folder: Path, examples: Sequence[Example], labels: Sequence[s
     return {"file": LIST, "n": len(lines), "sha256": files.sha256_file(Path(folder) / LIST)}
 
 
-def _write_one(folder: Path, number: int, example: Example, labels: Sequence[str]) -> dict[str, str]:
-    line = {"id": example.id, "label": labels[example.label]}
-    if isinstance(example.content, str):
-        return {**line, "text": example.content, "sha256": files.sha256_text(example.content)}
+def _write_one(folder: Path, number: int, example: Example, labels: Sequence[str]) -> dict[str, Any]:
+    line = {"id": example.id, **target_json(example.label, labels)}
+    if not isinstance(example.content, Path):
+        return {**line, **contents.as_json(example.content), "sha256": contents.digest(example.content)}
     suffix = example.content.suffix.lower()
     name = f"{number:05d}{suffix if re.fullmatch(r'[.][a-z0-9]+', suffix) else ''}"
     try:
@@ -69,18 +72,20 @@ def read_examples(folder: Path, labels: Sequence[str]) -> list[Example]:
 def _read_one(folder: Path, where: str, text: str, ids: Mapping[str, int]) -> Example:
     try:
         line = json.loads(text)
-        name, label, sha256 = line["id"], line["label"], line["sha256"]
-        content: Path | str = line["text"] if "text" in line else folder / _inside(line["file"], where)
+        name, sha256 = line["id"], line["sha256"]
+        inline = any(key in line for key in contents.KEYS)
+        content: Path | str | Words = contents.from_json(line) if inline else folder / _inside(line["file"], where)
+        label = target_from(line, ids)
+    except UnknownLabel as error:
+        raise FolderError(f"{where} has the label {str(error)!r}, which is none of the model's", _AGAIN) from error
     except (ValueError, KeyError, TypeError) as error:
         raise FolderError(f"{where} is not an example: it was edited or cut off", _AGAIN) from error
-    if label not in ids:
-        raise FolderError(f"{where} has the label {label!r}, which is none of the model's", _AGAIN)
     if isinstance(content, Path) and not content.is_file():
         raise FolderError(f"{content} is missing ({where})", _AGAIN)
-    found = files.sha256_file(content) if isinstance(content, Path) else files.sha256_text(content)
+    found = contents.digest(content)
     if found != sha256:
         raise FolderError(f"{where}: {line.get('file', 'the text')} is not what was exported: it was changed", _AGAIN)
-    return Example(name, content, ids[label], found)
+    return Example(name, content, label, found)
 
 
 def _inside(name: str, where: str) -> Path:

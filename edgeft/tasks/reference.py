@@ -2,12 +2,13 @@
 (colours swapped, normalised twice, another resize, another tokenizer) is told so before it measures anything.
 
     eval/reference.png    a colourful picture made here; PNG, so every decoder gives the same pixels (images only)
-    eval/reference.npz    the encoder's arrays of that picture, or of REFERENCE_TEXTS
+    eval/reference.npz    the encoder's arrays of that picture, or of REFERENCE_TEXTS or REFERENCE_WORDS
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft import files
+from edgeft.data.dataset import Example
 from edgeft.data.imagefile import pillow
+from edgeft.data.words import Words
 from edgeft.errors import FolderError
 from edgeft.tasks.task import Encoder
+from edgeft.tasks.windows import in_windows
 
 PICTURE = "eval/reference.png"
 ARRAYS = "eval/reference.npz"
+# U+200B: tokenizers of BERT's kind make nothing of it.
+REFERENCE_WORDS = ("What's", "the", "WEATHER", "like", "in", "Zürich", "?", "\u200b", "naïve", "日本", "😀")
 REFERENCE_TEXTS = ("What's the WEATHER like in Zürich?", "naïve café, 日本 😀", "")
 # Builds of Pillow for other processors may round a resized pixel the other way: one step of 255, no more.
 _STEPS = 1.01
@@ -29,7 +35,7 @@ _STEPS = 1.01
 def write_reference(folder: Path, encoder: Encoder, content: str) -> list[str]:
     """Write the reference of `encoder` into the bundle `folder`; returns the names of the files, for the manifest.
 
-    content   "image" or "text"
+    content   "image", "text" or "words"
     """
     names = [ARRAYS]
     if content == "image":
@@ -58,7 +64,18 @@ def check_reference(folder: Path, encoder: Encoder, content: str) -> None:
 
 
 def _encode(folder: Path, encoder: Encoder, content: str) -> dict[str, NDArray[Any]]:
-    return encoder([Path(folder) / PICTURE] if content == "image" else list(REFERENCE_TEXTS))
+    contents: Mapping[str, Callable[[], list[Any]]] = {
+        "image": lambda: [Path(folder) / PICTURE],
+        "text": lambda: list(REFERENCE_TEXTS),
+        "words": lambda: _windows(encoder),
+    }
+    return encoder(contents[content]())
+
+
+def _windows(encoder: Any) -> list[Any]:
+    """REFERENCE_WORDS as one sentence, in windows where the model takes few tokens."""
+    sentence = Example("reference", Words(REFERENCE_WORDS), (0,) * len(REFERENCE_WORDS))
+    return [query.content for query in in_windows([sentence], encoder)]
 
 
 def _equal(found: NDArray[Any], expected: NDArray[Any], encoder: Encoder) -> bool:

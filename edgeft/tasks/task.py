@@ -1,14 +1,26 @@
-"""What a model is for. numpy only: the same code encodes, decodes and scores in tune, export and eval."""
+"""What a model is for. numpy only: the same code encodes, decodes and scores in tune, export and eval.
+
+The words used for it, from what the user has to what is compared:
+
+    example   what the user's data is made of: an image, a text, a sentence; its `label` is what is right for it, a
+              value that belongs to the task (see edgeft.data.targets)
+    query     what the model is asked in one go: the example, or a part of one that is too long for the model
+    answer    one row of logits that is scored: a query has one, or one for each word
+    owner     the example that an answer is a part of. Statistics are made over examples: answers of one are alike
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeft.data.dataset import Example
+from edgeft.data.words import Words
 
 
 @dataclass(frozen=True)
@@ -29,14 +41,56 @@ class TensorSpec:
         return TensorSpec(document["name"], document["dtype"], shape, document.get("unit", ""))
 
 
+# Beside its inputs an encoder may give this mask, bool [n, positions]: where the model's output is an answer.
+ASKED = "asked"
+# Label of a position that is not asked for (the ignore_index of torch's cross-entropy).
+IGNORED = -100
+Content = Path | str | Words
+Array = TypeVar("Array")
+
+
 class Encoder(Protocol):
     """Turns raw contents into the arrays a model takes, by a description that travels with the model."""
 
     inputs: tuple[TensorSpec, ...]
 
-    def __call__(self, contents: Sequence[Path | str]) -> dict[str, NDArray[Any]]:
-        """Arrays by input name, first dimension len(contents); texts are padded to the longest given."""
+    def __call__(self, contents: Sequence[Any]) -> dict[str, NDArray[Any]]:
+        """Arrays by input name, first dimension len(contents); texts are padded to the longest given. With ASKED where
+        not every output is an answer."""
         ...
+
+
+def without_mask(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """What the model takes, of what an encoder gave."""
+    return {name: array for name, array in arrays.items() if name != ASKED}
+
+
+def answers_in(output: NDArray[np.float32], arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """The answers in a model's output to an encoded batch: [answers, labels], query by query.
+
+    Of an output [n, labels] all of it; of [n, positions, labels] the positions that are asked for.
+    """
+    return output[arrays[ASKED]] if ASKED in arrays else output
+
+
+def labels_of(queries: Sequence[Example]) -> NDArray[np.int64]:
+    """The right label of every answer, [answers]."""
+    found = [label for query in queries for label in ((query.label,) if isinstance(query.label, int) else query.label)]
+    return np.array(found, dtype=np.int64)
+
+
+def answers_each(queries: Sequence[Example]) -> list[int]:
+    """How many answers each query has."""
+    return [1 if isinstance(query.label, int) else len(query.label) for query in queries]
+
+
+def owners_of(queries: Sequence[Example]) -> NDArray[np.int64] | None:
+    """[answers]: number of the example, in order of appearance, that each is a part of; None when each is one."""
+    if all(isinstance(query.label, int) for query in queries):
+        return None
+    numbers: dict[str, int] = {}
+    each = [numbers.setdefault(query.whole or query.id, len(numbers)) for query in queries]
+    return np.repeat(np.array(each, np.int64), answers_each(queries))
 
 
 @dataclass(frozen=True)
@@ -45,9 +99,11 @@ class Scores:
 
     metric, value  the task's main metric and its value, 0..1
     n              number of examples scored
-    correct        [n] bool: was this example right (what paired statistics need)
+    correct        [n] bool: was this example right, all of it (what paired statistics need)
     per_class      label name -> {"n", "recall", "precision", "f1"}
     others         other metrics by name
+    counts         [n, k] what the metric is computed from, where it is no mean over examples: `Task.from_counts` of
+                   their sum; None where it is the mean of `correct`
     """
 
     metric: str
@@ -56,6 +112,7 @@ class Scores:
     correct: NDArray[np.bool_]
     per_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     others: Mapping[str, float] = field(default_factory=dict)
+    counts: NDArray[np.int64] | None = None
 
 
 class Task(Protocol):
@@ -63,7 +120,8 @@ class Task(Protocol):
 
     name        as the user types it, the Hub's pipeline name
     metric      main metric
-    content     which examples it takes: "image" or "text"
+    content     which examples it takes: "image", "text" or "words"
+    target      what their labels are, see edgeft.data.targets
     auto_model  transformers class that loads a model with the right head
     output      name of the output tensor; `output_spec(n_labels)` describes it
     """
@@ -71,6 +129,7 @@ class Task(Protocol):
     name: str
     metric: str
     content: str
+    target: str
     auto_model: str
 
     def output_spec(self, n_labels: int) -> TensorSpec: ...
@@ -79,8 +138,25 @@ class Task(Protocol):
         """`folder` holds the files the description names (tokenizer.json)."""
         ...
 
-    def decode(self, output: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Logits [n, labels] -> label index [n]."""
+    def queries(self, examples: Sequence[Example], encoder: Any) -> list[Example]:
+        """What the model is asked for `examples`: they themselves, or each that is too long in several parts, one after
+        the other, with `whole` set. Every answer of an example is asked for once."""
         ...
 
-    def score(self, predicted: NDArray[np.int64], labels: NDArray[np.int64], names: Sequence[str]) -> Scores: ...
+    def decode(self, output: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Logits [answers, labels] -> label index [answers]. Two answers are the same when these are equal."""
+        ...
+
+    def score(
+        self,
+        predicted: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        names: Sequence[str],
+        owners: NDArray[np.int64] | None = None,
+    ) -> Scores:
+        """How good `predicted` is where `labels` is right, both [answers]; `owners` as `owners_of` gives them."""
+        ...
+
+    def from_counts(self, counts: NDArray[Any]) -> NDArray[np.float64]:
+        """The metric of sums of `Scores.counts`, [..., k] -> [...]. Never called for a task that gives none."""
+        ...

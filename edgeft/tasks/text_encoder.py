@@ -31,8 +31,8 @@ _FORM = Record(
     {"padding_side": TEXT, "truncation_side": TEXT, "pad_to": WHOLE},
 )  # fmt: skip
 # Input name -> attribute of tokenizers.Encoding
-_FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-_SIDES = {"right": "right", "left": "left"}
+FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+SIDES = {"right": "right", "left": "left"}
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -62,16 +62,16 @@ class TextEncoder:
     def __init__(self, preprocessing: Mapping[str, Any], folder: Path) -> None:
         how = check(preprocessing, "text", _FORM)
         self._tokenizer = load_tokenizer(Path(folder) / how["tokenizer"])
-        self._fields = {name: choose(name, _FIELDS, "input") for name in how["inputs"]}
+        self._fields = {name: choose(name, FIELDS, "input") for name in how["inputs"]}
         self._vocabulary, self._pad_id = int(how["vocabulary"]), int(how["pad_id"])
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(
-            int(how["max_length"]), direction=choose(how.get("truncation_side", "right"), _SIDES, "truncation_side")
+            int(how["max_length"]), direction=choose(how.get("truncation_side", "right"), SIDES, "truncation_side")
         )
         self._pad_to = int(how.get("pad_to", 0))
-        self._left = choose(how.get("padding_side", "right"), _SIDES, "padding_side") == "left"
+        self._left = choose(how.get("padding_side", "right"), SIDES, "padding_side") == "left"
         self._fill = {"input_ids": self._pad_id, "attention_mask": 0, "token_type_ids": int(how["pad_type_id"])}
-        self._check_range(self._pad_id, self._pad_id)
+        check_ids(self._pad_id, self._pad_id, self._vocabulary)
         self.inputs: tuple[TensorSpec, ...] = tuple(
             TensorSpec(name, "int64", ("batch", self._pad_to or "sequence")) for name in self._fields
         )
@@ -84,26 +84,31 @@ class TextEncoder:
         self.encoded += len(encodings)
         self.truncated += sum(bool(encoding.overflowing) for encoding in encodings)
         longest = self._pad_to or max((len(encoding) for encoding in encodings), default=0)
-        arrays = {name: self._stack(encodings, name, longest) for name in self._fields}
+        arrays: dict[str, NDArray[Any]] = {
+            name: stack([getattr(encoding, field) for encoding in encodings], longest, self._fill[name], self._left)
+            for name, field in self._fields.items()
+        }
         ids = arrays.get("input_ids")
         if ids is not None and ids.size:
-            self._check_range(int(ids.min()), int(ids.max()))
+            check_ids(int(ids.min()), int(ids.max()), self._vocabulary)
         return arrays
 
-    def _stack(self, encodings: Sequence[Any], name: str, longest: int) -> NDArray[np.int64]:
-        """Rows padded to `longest`. int64 is stated, since numpy's own default is int32 on some boards."""
-        array = np.full((len(encodings), longest), self._fill[name], np.int64)
-        for row, encoding in enumerate(encodings):
-            values = getattr(encoding, self._fields[name])
-            start = longest - len(values) if self._left else 0
-            array[row, start : start + len(values)] = values
-        return array
 
-    def _check_range(self, lowest: int, highest: int) -> None:
-        if lowest < 0 or highest >= self._vocabulary:
-            wrong = lowest if lowest < 0 else highest
-            raise ModelError(
-                f"token id {wrong} is outside the model's vocabulary of {self._vocabulary} (0 to "
-                f"{self._vocabulary - 1}): this tokenizer is not the model's",
-                "save the model together with its own tokenizer and tune again",
-            )
+def stack(rows: Sequence[Sequence[int]], longest: int, fill: int, left: bool) -> NDArray[np.int64]:
+    """Rows padded to `longest`. int64 is stated, since numpy's own default is int32 on some boards."""
+    array = np.full((len(rows), longest), fill, np.int64)
+    for number, values in enumerate(rows):
+        start = longest - len(values) if left else 0
+        array[number, start : start + len(values)] = values
+    return array
+
+
+def check_ids(lowest: int, highest: int, vocabulary: int) -> None:
+    """Raises ModelError when one of the two is no row of an embedding of `vocabulary` rows."""
+    if lowest < 0 or highest >= vocabulary:
+        wrong = lowest if lowest < 0 else highest
+        raise ModelError(
+            f"token id {wrong} is outside the model's vocabulary of {vocabulary} (0 to {vocabulary - 1}): this "
+            "tokenizer is not the model's",
+            "save the model together with its own tokenizer and tune again",
+        )

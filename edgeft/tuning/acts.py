@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy, distillation
 from edgeft.tuning.parts import table
-from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing
+from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing, words_preprocessing
 from edgeft.tuning.probe import start_head
 from edgeft.tuning.rates import rates
 from edgeft.tuning.schedule import Passed, Stage, kinds_and_epochs
@@ -109,6 +109,14 @@ def refuse_foreign(content: str, given: Mapping[str, Mapping[str, Any]]) -> None
                 raise UsageError(f"--{name} is for {kind}s, and the examples are {content}s", "leave it out")
 
 
+def refuse_unsampled(sampling: str, task: Task) -> None:
+    if sampling == "balanced" and task.target != "label":
+        raise UsageError(
+            f"--sampling {sampling} draws examples by their class, and a sentence has as many as it has words",
+            "leave it out; --class-weights balanced weighs the words' tags",
+        )
+
+
 def _load(source: Source, task: Task, dataset: Dataset, seed: int) -> Loaded:
     transformers.set_seed(seed)  # a new head starts from the same values in every run of this seed
     return load(source, task.auto_model, task.content, dataset.labels, trust_remote_code=False)
@@ -149,12 +157,16 @@ def prepare(
         preprocessing = _describe(job.task, model, processor, image_size, max_length, job.folder)
         write_splits(job.folder / SPLITS, job.dataset)
         splits = files.sha256_file(job.folder / SPLITS)
-        fit = fit_of(job.task.encoder(preprocessing, job.folder), job.dataset, preprocessing)
+        trial = job.task.encoder(preprocessing, job.folder)
+        asked = {split: job.task.queries(examples, trial) for split, examples in job.dataset.splits.items()}
+        fit = fit_of(trial, job.dataset, preprocessing, asked)
         for line in fit_lines(fit):
             console.say(line)
         done = job.state.finish("prepared", {"preprocessing": preprocessing, "splits_sha256": splits, "fit": fit})
     encoder = job.task.encoder(done["preprocessing"], job.folder)
-    judge = Judge(job.task, encoder, job.dataset.splits, job.dataset.labels, batch_for(encoder.inputs, job.device))
+    for split, examples in job.dataset.splits.items():
+        job.splits[split] = job.task.queries(examples, encoder)
+    judge = Judge(job.task, encoder, job.splits, job.dataset.labels, batch_for(encoder.inputs, job.device))
     return judge, encoder
 
 
@@ -162,9 +174,12 @@ def _describe(
     task: Task, model: Any, processor: Any, image_size: int | None, max_length: int | None, folder: Path
 ) -> dict[str, Any]:
     """How examples become tensors; a text's tokenizer is written to `folder`."""
-    if task.content == "image":
-        return image_preprocessing(processor, image_size)
-    return text_preprocessing(processor, model.config, max_length, folder)
+    describe: Mapping[str, Callable[[], dict[str, Any]]] = {
+        "image": lambda: image_preprocessing(processor, image_size),
+        "text": lambda: text_preprocessing(processor, model.config, max_length, folder),
+        "words": lambda: words_preprocessing(processor, model, max_length, folder),
+    }
+    return describe[task.content]()
 
 
 def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
@@ -184,7 +199,7 @@ def training_side(
         description = (job.state.done("prepared") or {})["preprocessing"]
         vary = augmentation(augment or DEFAULT, description["height"], description["width"])
         encoder = job.task.encoder(enlarged(description), job.folder) if vary else encoder
-    balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
+    balance = class_weights(weights, job.splits["train"], len(job.dataset.labels))
     return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing, focal)
 
 
@@ -220,7 +235,7 @@ def float_phase(
             new, probed = (), False
         floating.save_float(model, processor, job.folder / "float", job.folder / TOKENIZER)
     lines = [line for line in read_metrics(job.folder / METRICS) if line["phase"] == stages[-1].name]
-    said = advice(lines, len(job.dataset.splits["validation"]))
+    said = advice(lines, len(job.splits["validation"]))
     for line in said:
         console.say(line)
     record = {**passed.record, "advice": said, "scores": judge.record(model, "float")}
@@ -242,7 +257,7 @@ def _train(
     new: tuple[str, ...],
 ) -> tuple[Trained, list[dict[str, str]]]:
     """One stage: on features when the head alone learns, and not at all when the probe is its end already."""
-    train, validation = (job.dataset.splits[split] for split in ("train", "validation"))
+    train, validation = (job.splits[split] for split in ("train", "validation"))
     recipe, subject = stage.recipe, Subject(model, judge, train, collate)
     if probed and not collate.varies and learns_only(model, head_names(model)):
         console.say("nothing but the head learns and images are not varied: the probe is what training would find")
@@ -268,7 +283,7 @@ def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge
     """Start a new head of an image model from a linear probe; says whether it could."""
     if job.task.content != "image" or len(fresh) != 1:
         return False
-    splits = job.dataset.splits
+    splits = job.splits
     backbone = Backbone(model, model.get_submodule(fresh[0]), _inputs(job))
     accuracy = start_head(backbone, judge.encoder, splits["train"], splits["validation"], loss)
     if accuracy is None:
@@ -282,7 +297,7 @@ def check_wish(job: Job, model: nn.Module, scheme: Scheme | None, encoder: Encod
     if not wish.patterns or scheme is None or job.state.done("float") is not None:
         return
     try:
-        qat.built(model, scheme, encoder, job.dataset.splits["train"], wish)
+        qat.built(model, scheme, encoder, job.splits["train"], wish)
     except UsageError:
         job.state.forget()
         raise
@@ -295,7 +310,7 @@ def calibrate(
 
     n, method  how many training examples ranges are set on, and how
     """
-    folder, train = job.folder / "quantized", job.dataset.splits["train"]
+    folder, train = job.folder / "quantized", job.splits["train"]
     if job.state.done("ptq") is not None:
         quantized = engine.build(model, encoder.inputs, qat.example(encoder, train, job.device), scheme)
         store.load_state(quantized, folder, "calibrated")
@@ -304,8 +319,8 @@ def calibrate(
         quantized, calibration = qat.calibrated_model(model, scheme, encoder, train, n, job.seed, method, wish)
         record: dict[str, Any] = {}
         if wish.limit is not None:
-            tried = held(encoder, job.dataset.splits["validation"], CHECKED, job.seed, job.device)
-            found = automatic(quantized, wish, tried, score_of(job.task, job.dataset.labels))
+            tried = held(encoder, job.splits["validation"], CHECKED, job.seed, job.device)
+            found = automatic(quantized, wish, tried, score_of(job.task, job.dataset.labels, tried))
             record["auto"] = dict(found.record)
             wish.grant(quantized, found.reasons)
             calibrate_on(quantized, encoder, draw(train, n, [job.seed, 1]), method)
@@ -341,7 +356,7 @@ def quantized_phase(
     """Train the quantized graph against the float model; keep whichever of calibrated and trained is better."""
     if job.state.done("quantized") is not None:
         return
-    folder, train = job.folder / "quantized", job.dataset.splits["train"]
+    folder, train = job.folder / "quantized", job.splits["train"]
     before = (job.state.done("ptq") or {})["scores"]
     if recipe.epochs == 0:
         job.state.finish("quantized", {"kept": "calibrated", "best_epoch": 0.0, "scores": before, "wall_s": 0.0})
@@ -359,9 +374,10 @@ def quantized_phase(
             folder=job.folder, seed=job.seed, device=job.device, learn_ranges=learn_ranges,
         )  # fmt: skip
     prove_unchanged(hashes, hash_tensors({name: p.data for name, p in quantized.named_parameters() if name in frozen}))
+    after = judge.logits(quantized, "validation")
     choice = better(
-        judge.logits(teacher, "validation"), calibrated, judge.logits(quantized, "validation"),
-        judge.labels("validation"),
+        judge.logits(teacher, "validation"), calibrated, after, judge.labels("validation"),
+        judge.resampled(calibrated, after, "validation"),
     )  # fmt: skip
     kept = choice.kept
     _say_choice(choice)

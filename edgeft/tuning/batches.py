@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import tensors_of
-from edgeft.tasks.task import Encoder, TensorSpec
+from edgeft.tasks.task import ASKED, IGNORED, Encoder, TensorSpec, labels_of, without_mask
 
 # Batches that are sorted by length together: enough for little padding, few enough for a fresh mix every epoch.
 _POOL_BATCHES = 50
@@ -75,6 +75,16 @@ def class_shares(examples: Sequence[Example]) -> list[float]:
     return [1 / (len(sizes) * sizes[example.label]) for example in examples]
 
 
+def _labels(examples: Sequence[Example], arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """[n], or [n, positions] with IGNORED where nothing is asked."""
+    labels = labels_of(examples)
+    if ASKED not in arrays:
+        return labels
+    found = np.full(arrays[ASKED].shape, IGNORED, np.int64)
+    found[arrays[ASKED]] = labels
+    return found
+
+
 class Samples(Dataset[tuple[Key, Example]]):
     """Examples by (epoch, index)."""
 
@@ -114,7 +124,8 @@ class Collate:
         if self._augment is not None:
             name = self._encoder.inputs[0].name
             arrays[name] = self._varied(arrays[name], [key for key, _ in batch])
-        return {**tensors_of(arrays), "labels": torch.tensor([example.label for _, example in batch])}
+        labels = _labels([example for _, example in batch], arrays)
+        return {**tensors_of(without_mask(arrays)), "labels": torch.from_numpy(labels)}
 
     def _varied(self, images: NDArray[np.float32], keys: Sequence[Key]) -> NDArray[np.float32]:
         assert self._augment is not None

@@ -11,12 +11,20 @@ from edgeft.tasks.task import Encoder
 _AT_ONCE = 256
 
 
-def fit_of(encoder: Encoder, dataset: Dataset, preprocessing: Mapping[str, Any]) -> dict[str, Any]:
-    """"texts": how many of each split are cut at how many tokens; "enlarged": images smaller than the model's input."""
+def fit_of(
+    encoder: Encoder,
+    dataset: Dataset,
+    preprocessing: Mapping[str, Any],
+    queries: Mapping[str, Sequence[Example]] | None = None,
+) -> dict[str, Any]:
+    """"texts": how many of each split are cut at how many tokens; "sentences": how many are in windows; "enlarged":
+    images smaller than the model's input."""
     if dataset.content == "text":
         cut = {split: _cut(encoder, examples) for split, examples in dataset.splits.items()}
         of = {split: len(examples) for split, examples in dataset.splits.items()}
         return {"texts": {"limit_tokens": preprocessing["max_length"], "cut": cut, "of": of}}
+    if dataset.content == "words":
+        return {"sentences": {"limit_tokens": preprocessing["max_length"], **_windows(encoder, queries or {})}}
     sides = dataset.checks.get("images", {}).get("shorter_side_px")
     wanted = min(preprocessing["height"], preprocessing["width"])
     if not sides or sides["median"] >= wanted:
@@ -31,12 +39,25 @@ def _cut(encoder: Any, examples: Sequence[Example]) -> int:
     return int(encoder.truncated - before)
 
 
+def _windows(encoder: Any, queries: Mapping[str, Sequence[Example]]) -> dict[str, Any]:
+    """By split, sentences read in windows and these windows; words that are longer than one and lose their end."""
+    parts = {split: [query.whole for query in asked if query.whole] for split, asked in queries.items()}
+    sentences = {split: len(set(found)) for split, found in parts.items()}
+    windows = {split: len(found) for split, found in parts.items()}
+    return {"in_windows": sentences, "windows": windows, "shortened_words": encoder.truncated}
+
+
 def fit_lines(fit: Mapping[str, Any]) -> Iterator[str]:
     """What a person should know of it."""
-    texts, enlarged = fit.get("texts"), fit.get("enlarged")
+    texts, long, enlarged = fit.get("texts"), fit.get("sentences"), fit.get("enlarged")
     if texts and any(texts["cut"].values()):
         parts = ", ".join(f"{texts['cut'][split]} of {texts['of'][split]} in {split}" for split in texts["cut"])
         yield f"texts longer than {texts['limit_tokens']} tokens are cut: {parts} (--max-length)"
+    if long and any(long["in_windows"].values()):
+        parts = ", ".join(f"{n} of {split} in {long['windows'][split]}" for split, n in long["in_windows"].items() if n)
+        yield f"sentences longer than {long['limit_tokens']} tokens are read in overlapping windows: {parts}"
+    if long and long["shortened_words"]:
+        yield f"{long['shortened_words']} words have more tokens than a window takes, and lose their end (--max-length)"
     if enlarged:
         yield (
             f"half of the images have a shorter side under {enlarged['median_px'] + 1} pixels, and are enlarged to the "

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeft import __version__, console, files
+from edgeft import __version__, console
+from edgeft.data.content import digest
 from edgeft.data.dataset import Example
-from edgeft.quant.feed import batch_for, text_lengths
+from edgeft.quant.feed import batch_for, logits_of, text_lengths
 from edgeft.tasks.task import TensorSpec
 from edgeft.tuning.architecture import head_names
 from edgeft.tuning.batches import Collate, Key
 from edgeft.tuning.freeze import digest_of, hash_tensors, learns_only
-from edgeft.tuning.score import Judge, logits_of
+from edgeft.tuning.score import Judge
 from edgeft.tuning.store import FeatureStore
 
 # Varied views of a training image that are kept: each costs a pass over the images.
@@ -75,7 +75,7 @@ class Backbone:
         """[n, views, features] of `examples` in eval mode; `bar` is told of every view that is ready."""
         store = FeatureStore(self._address(collate))
         kept = store.read()
-        contents = [_digest(example) for example in examples]
+        contents = [digest(example.content) for example in examples]
         wanted = [(view, index) for view in range(views) for index in range(len(examples))]
         missing = [(view, index) for view, index in wanted if f"{contents[index]}-{view}" not in kept]
         bar(len(wanted) - len(missing))
@@ -122,12 +122,6 @@ class Backbone:
         # Another release may encode or vary the same images otherwise.
         named = [__version__, kind, digest_of(hash_tensors(body)), collate.variation, dict(self.describe)]
         return json.dumps(named, sort_keys=True)
-
-
-def _digest(example: Example) -> str:
-    """SHA-256 of the content as it is now."""
-    content = example.content
-    return files.sha256_file(content) if isinstance(content, Path) else files.sha256_text(content)
 
 
 class HeadOnly(nn.Module):
@@ -180,6 +174,9 @@ def on_features(
     trial = plain([((0, 0), example) for example in subject.examples[:2]])
     head = head_on_features(model, {name: t.to(device) for name, t in trial.items() if name != "labels"})
     if head is None:
+        console.say(
+            "the backbone is frozen and runs in every epoch all the same: its head does not read one vector an example"
+        )
         return None
     views = min(VIEWS, math.ceil(epochs)) if collate.varies else 1
     backbone = Backbone(model, head, describe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from edgeft.data.dataset import Dataset
+from edgeft.data.dataset import Dataset, Example
 from edgeft.runfolder import DOCUMENT, RunState
 from edgeft.tasks.task import Task
 
@@ -21,7 +21,10 @@ _FREE = ("output", "resume", "dry_run", "workers", "report_to", "device")
 
 @dataclass
 class Job:
-    """Shared by the acts of one run; `wall_s` holds seconds by phase, of this call."""
+    """Shared by the acts of one run; `wall_s` holds seconds by phase, of this call.
+
+    splits   what the model is asked, by split: the examples of `dataset` once it is known how they are encoded
+    """
 
     folder: Path
     settings: Mapping[str, Any]
@@ -31,6 +34,7 @@ class Job:
     device: torch.device
     seed: int
     wall_s: dict[str, float] = field(default_factory=dict)
+    splits: dict[str, Sequence[Example]] = field(default_factory=dict)
 
     @staticmethod
     def begin(

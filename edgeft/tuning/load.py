@@ -16,6 +16,7 @@ from torch import nn
 
 from edgeft.errors import EdgeftError, ModelError
 from edgeft.tuning.architecture import head_names, output_layers, under
+from edgeft.tuning.preprocessing_words import add_blank, bare_byte_level
 from edgeft.tuning.source import Source
 
 
@@ -137,7 +138,13 @@ def _name_labels(model: Any, labels: Sequence[str]) -> None:
 def _processor(source: Source, content: str, trust_remote_code: bool) -> Any:
     kind, what = ("AutoImageProcessor", "image processor") if content == "image" else ("AutoTokenizer", "tokenizer")
     with _one_line(source, what):
-        return getattr(transformers, kind).from_pretrained(source.place, trust_remote_code=trust_remote_code)
+        found = getattr(transformers, kind).from_pretrained(source.place, trust_remote_code=trust_remote_code)
+        if content == "words" and getattr(found, "backend_tokenizer", None) is not None and bare_byte_level(found):
+            found = getattr(transformers, kind).from_pretrained(
+                source.place, trust_remote_code=trust_remote_code, add_prefix_space=True
+            )
+            add_blank(found)
+        return found
 
 
 def quiet_transformers() -> None:
@@ -172,7 +179,7 @@ def _explained(source: Source, what: str, error: Exception) -> tuple[str, str]:
         return (
             f"{source.given} is a model of the kind {kind.group(1) if kind else 'unknown'}, which transformers cannot "
             "use for these examples",
-            "check that --model and --data belong together: images or texts",
+            "check that --model and --data belong together: images, texts or tagged words",
         )
     if source.kind in ("hub", "timm"):
         next_step = "check the id, the network and HF_TOKEN, or give a folder"

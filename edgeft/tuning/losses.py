@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeft.data.dataset import Example
+from edgeft.quant.feed import logits_of
+from edgeft.tasks.task import IGNORED, labels_of
 from edgeft.tuning.features import Features
-from edgeft.tuning.score import logits_of
 from edgeft.tuning.trainer import Loss
 
 # Share of the labels' own loss beside the teacher's: labels are noisier than the float model's answers, and without
@@ -20,13 +21,15 @@ LABEL_SHARE = 0.3
 
 
 def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0, focal: float = 0.0) -> Loss:
-    """Cross-entropy of logits [n, labels] with labels [n]; `weights` [labels]; smoothing as in arXiv 1512.00567.
+    """Cross-entropy of logits [n, labels] with labels [n], or of [n, positions, labels] with [n, positions] over the
+    positions that are asked for; `weights` [labels]; smoothing as in arXiv 1512.00567.
 
     focal   gamma of arXiv 1708.02002: each example counts (1 - p)^gamma of its own, p being the share that its label
             gets; 0 is plain cross-entropy
     """
 
     def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        logits, labels = asked(logits, labels)
         scaled = None if weights is None else weights.to(logits)
         if not focal:
             return F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing)
@@ -36,6 +39,14 @@ def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0, focal: 
         return ((1 - share) ** focal * each).sum() / whole
 
     return loss
+
+
+def asked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits [answers, labels] and labels [answers]: padding, and positions whose output is no answer, left out."""
+    if labels.dim() == 1:
+        return logits, labels
+    wanted = labels != IGNORED
+    return logits[wanted], labels[wanted]
 
 
 def distillation(teacher: nn.Module, weights: Tensor | None = None, features: Features | None = None) -> Loss:
@@ -49,7 +60,8 @@ def distillation(teacher: nn.Module, weights: Tensor | None = None, features: Fe
 
     def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         with torch.no_grad():
-            wanted = F.log_softmax(logits_of(teacher(**inputs)).float(), dim=-1)
+            wanted = F.log_softmax(asked(logits_of(teacher(**inputs)).float(), labels)[0], dim=-1)
+        logits, labels = asked(logits, labels)
         given = F.log_softmax(logits, dim=-1)
         divergence = F.kl_div(given, wanted, log_target=True, reduction="batchmean")
         found = divergence + LABEL_SHARE * of_labels(logits, labels, inputs)
@@ -65,5 +77,7 @@ def class_weights(kind: str, examples: Sequence[Example], n_labels: int) -> Tens
     """
     if kind == "none":
         return None
-    counts = Counter(example.label for example in examples)
-    return torch.tensor([len(examples) / (n_labels * counts[label]) for label in range(n_labels)])
+    labels = labels_of(examples)
+    counts = Counter(labels.tolist())
+    # A tag that no word has (I- of a type of one-word names) has no loss either.
+    return torch.tensor([len(labels) / (n_labels * max(counts[label], 1)) for label in range(n_labels)])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeft.data.dataset import Dataset
+from edgeft.data.targets import TARGETS
 from edgeft.tasks.task import Task
 from edgeft.tuning.freeze import learning
 from edgeft.tuning.load import Loaded
@@ -25,16 +25,16 @@ def data_lines(dataset: Dataset) -> list[str]:
 
 def class_lines(dataset: Dataset) -> list[str]:
     """How many examples each class has in each split, the smallest classes of train first; of many only some."""
-    found = counts(dataset)
-    order = sorted(dataset.labels, key=lambda name: found["train"][name])
+    found, kind = counts(dataset), TARGETS[dataset.target]
+    order = sorted(kind.classes(dataset.labels), key=lambda name: found["train"][name])
     shown = order if len(order) <= _CLASSES_SHOWN else order[: _CLASSES_SHOWN // 2]
-    width = max(len("class"), *(len(name) for name in shown))
-    lines = [f"  {'class':<{width}}" + "".join(f"{split:>12}" for split in found)]
+    width = max(len(kind.one), *(len(name) for name in shown))
+    lines = [f"  {kind.one:<{width}}" + "".join(f"{split:>12}" for split in found)]
     lines += [f"  {name:<{width}}" + "".join(f"{found[split][name]:>12,}" for split in found) for name in shown]
     rest = order[len(shown) :]
     if rest:
         least, most = found["train"][rest[0]], found["train"][rest[-1]]
-        lines.append(f"  and {len(rest)} classes more, of {least:,} to {most:,} in train")
+        lines.append(f"  and {len(rest)} {kind.many} more, of {least:,} to {most:,} in train")
     return lines
 
 
@@ -42,12 +42,12 @@ _CLASSES_SHOWN = 12
 
 
 def counts(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """split -> label name -> number of examples; labels without examples are counted as 0."""
-    found = {}
-    for split, examples in dataset.splits.items():
-        by_label = Counter(example.label for example in examples)
-        found[split] = {name: by_label[index] for index, name in enumerate(dataset.labels)}
-    return found
+    """split -> label name -> number of examples, or entity type -> number of entities; those without any count 0."""
+    kind = TARGETS[dataset.target]
+    return {
+        split: dict(kind.count((example.label for example in examples), dataset.labels))
+        for split, examples in dataset.splits.items()
+    }
 
 
 def plan_lines(

@@ -2,5 +2,6 @@
 
 from edgeft.tuning.preprocessing_image import image_preprocessing
 from edgeft.tuning.preprocessing_text import text_preprocessing
+from edgeft.tuning.preprocessing_words import words_preprocessing
 
-__all__ = ["image_preprocessing", "text_preprocessing"]
+__all__ = ["image_preprocessing", "text_preprocessing", "words_preprocessing"]

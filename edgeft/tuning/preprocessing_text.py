@@ -28,37 +28,45 @@ def text_preprocessing(tokenizer: Any, model_config: Any, max_length: int | None
     Raises ModelError: no fast tokenizer, no padding token, more tokens than the model has embeddings, or a tokenizer
     that gives other ids outside transformers. UsageError: a max_length the model cannot take.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ModelError(
-            f"{type(tokenizer).__name__} is a Python tokenizer, and a device reads tokenizer.json only",
-            "install tokenizers and load the model's fast tokenizer",
-        )
     description = {
         "kind": "text",
         "tokenizer": FILE,
-        "max_length": _max_length(tokenizer, model_config, max_length),
+        **tokenizer_facts(tokenizer, model_config, max_length),
         "inputs": model_inputs(tokenizer, model_config),
-        "pad_id": _pad_id(tokenizer),
-        "pad_type_id": int(getattr(tokenizer, "pad_token_type_id", 0)),
-        "vocabulary": _vocabulary(tokenizer, model_config),
-        "padding_side": tokenizer.padding_side,
         "truncation_side": tokenizer.truncation_side,
     }
-    _write(backend, Path(folder))
+    write_tokenizer(tokenizer.backend_tokenizer, Path(folder))
     _prove(tokenizer, description, Path(folder))
     return description
 
 
-def model_inputs(tokenizer: Any, model_config: Any) -> list[str]:
-    """Inputs the model takes. Type ids are among them when its forward has them and they can matter.
+def tokenizer_facts(tokenizer: Any, model_config: Any, max_length: int | None) -> dict[str, Any]:
+    """The part of a description that texts and words share. Raises as `text_preprocessing` does."""
+    if getattr(tokenizer, "backend_tokenizer", None) is None:
+        raise ModelError(
+            f"{type(tokenizer).__name__} is a Python tokenizer, and a device reads tokenizer.json only",
+            "install tokenizers and load the model's fast tokenizer",
+        )
+    return {
+        "max_length": _max_length(tokenizer, model_config, max_length),
+        "pad_id": _pad_id(tokenizer),
+        "pad_type_id": int(getattr(tokenizer, "pad_token_type_id", 0)),
+        "vocabulary": _vocabulary(tokenizer, model_config),
+        "padding_side": tokenizer.padding_side,
+    }
+
+
+def model_inputs(tokenizer: Any, model_config: Any, takes_type_ids: bool | None = None) -> list[str]:
+    """Inputs the model takes. `takes_type_ids`: whether its forward has them; None asks transformers' classifier.
+
+    Type ids are among them when its forward has them and they can matter.
 
     They matter when the model tells types apart (type_vocab_size > 1) or when its tokenizer makes them; a model with
     a single type or none must not be fed ids it has no row for.
     """
     names = ["input_ids", "attention_mask"]
     types = getattr(model_config, "type_vocab_size", None)
-    if not _takes_type_ids(model_config, types):
+    if not (_takes_type_ids(model_config, types) if takes_type_ids is None else takes_type_ids):
         return names
     made = "token_type_ids" in tokenizer.model_input_names
     if (types is None and made) or (types is not None and types > 1):
@@ -129,7 +137,8 @@ def _limit(tokenizer: Any, model_config: Any) -> int | None:
     return min(limits, default=None)
 
 
-def _write(backend: Any, folder: Path) -> None:
+def write_tokenizer(backend: Any, folder: Path) -> None:
+    """Write `folder`/tokenizer.json, with truncation and padding off."""
     from tokenizers import Tokenizer
 
     copy = Tokenizer.from_str(backend.to_str())

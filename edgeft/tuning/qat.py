@@ -21,7 +21,7 @@ from edgeft.quant.choice import NO_WISH, Wish, named
 from edgeft.quant.engine import QuantModel
 from edgeft.quant.feed import draw, encoded
 from edgeft.scheme import Scheme
-from edgeft.tasks.task import Encoder
+from edgeft.tasks.task import Encoder, without_mask
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.checkpoints import saving
 from edgeft.tuning.score import Judge
@@ -87,7 +87,7 @@ def built(model: nn.Module, scheme: Scheme, encoder: Encoder, samples: Sequence[
 def example(encoder: Encoder, examples: Sequence[Example], device: torch.device) -> dict[str, Tensor]:
     """Tensors of two examples: what a graph with a free batch is captured with."""
     pair = [examples[0], examples[-1]]
-    return next(encoded(encoder, pair, len(pair), device))[1]
+    return without_mask(next(encoded(encoder, pair, len(pair), device))[1])
 
 
 class _Bounds(transformers.TrainerCallback):

@@ -77,7 +77,8 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     task = find_task(spec.task, dataset)
     of_images = {"image-size": spec.image_size, "augment": spec.augment}
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
-    acts.refuse_foreign(task.content, {"image": of_images, "text": of_texts})
+    acts.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
+    acts.refuse_unsampled(spec.sampling, task)
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)

@@ -8,20 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
-from edgeft.quant.feed import encoded
-from edgeft.tasks.task import Encoder, Scores, Task
+from edgeft.quant.feed import answers, encoded
+from edgeft.tasks.task import Encoder, Scores, Task, answers_each, labels_of, owners_of
+from edgeft.tuning.resampled import Resampled
 
 SCORED = ("validation", "test")
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits of a transformers output, or the tensor itself."""
-    logits: Tensor = output if isinstance(output, Tensor) else output.logits
-    return logits
 
 
 def calibration_error(sure: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 15) -> float:
@@ -32,6 +27,18 @@ def calibration_error(sure: NDArray[np.float64], right: NDArray[np.bool_], bins:
     at = np.minimum((sure * bins).astype(int), bins - 1)
     gaps = [abs(float((sure[at == one] - right[at == one]).sum())) for one in range(bins)]
     return sum(gaps) / len(sure)
+
+
+class _Places:
+    """Where the answers of each example stand among those of a split; `n` of them in all."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        ends = np.cumsum([0, *answers_each(examples)])
+        self._starts, self._ends, self.n = ends[:-1], ends[1:], int(ends[-1])
+
+    def of(self, chosen: Sequence[int]) -> NDArray[np.int64]:
+        """Positions of the answers of the examples `chosen`, example by example."""
+        return np.concatenate([np.arange(self._starts[i], self._ends[i]) for i in chosen])
 
 
 class Judge:
@@ -59,30 +66,44 @@ class Judge:
     def scores(self, model: nn.Module, split: str, advance: Callable[[int], None] = lambda n: None) -> Scores:
         """Scores of `model` (in eval mode meanwhile) on `split`; `advance(n)` is told of every batch done."""
         predicted, _ = self._predicted(model, split, advance)
-        return self._task.score(predicted, self.labels(split), self._labels)
+        return self._score(predicted, split)
+
+    def _score(self, predicted: NDArray[np.int64], split: str) -> Scores:
+        return self._task.score(predicted, self.labels(split), self._labels, owners_of(self._splits[split]))
+
+    def score(self, logits: NDArray[np.float32], split: str) -> Scores:
+        """Scores of the answers that `logits` gave for `split`."""
+        return self._score(self._task.decode(logits), split)
 
     def _predicted(
         self, model: nn.Module, split: str, advance: Callable[[int], None]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Answers [n] and how sure of them the model is [n], its largest probability."""
-        n = len(self._splits[split])
-        predicted, sure = np.empty(n, dtype=np.int64), np.empty(n)
+        """Answers and how sure of them the model is, its largest probability; both [answers]."""
+        at = _Places(self._splits[split])
+        predicted, sure = np.empty(at.n, dtype=np.int64), np.empty(at.n)
         for chosen, logits in self._answered(model, split):
-            predicted[chosen] = self._task.decode(logits)
-            sure[chosen] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64).sum(axis=-1)
+            rows = at.of(chosen)
+            predicted[rows] = self._task.decode(logits)
+            sure[rows] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64).sum(axis=-1)
             advance(len(chosen))
         return predicted, sure
 
     def labels(self, split: str) -> NDArray[np.int64]:
-        """[n], in the order of the split."""
-        return np.array([example.label for example in self._splits[split]], dtype=np.int64)
+        """[answers], in the order of the split."""
+        return labels_of(self._splits[split])
 
     def logits(self, model: nn.Module, split: str) -> NDArray[np.float32]:
-        """[n, labels], in the order of the split."""
-        found = np.empty((len(self._splits[split]), len(self._labels)), dtype=np.float32)
+        """[answers, labels], in the order of the split."""
+        at = _Places(self._splits[split])
+        found = np.empty((at.n, len(self._labels)), dtype=np.float32)
         for chosen, logits in self._answered(model, split):
-            found[chosen] = logits
+            found[at.of(chosen)] = logits
         return found
+
+    def resampled(self, calibrated: NDArray[np.float32], trained: NDArray[np.float32], split: str) -> Resampled | None:
+        """What `better` needs of a metric that is no mean over examples; None for one that is."""
+        one, other = self.score(calibrated, split), self.score(trained, split)
+        return None if one.counts is None else Resampled(one, other, self._task.from_counts)
 
     @torch.no_grad()
     def _answered(self, model: nn.Module, split: str) -> Iterator[tuple[Sequence[int], NDArray[np.float32]]]:
@@ -92,7 +113,7 @@ class Judge:
         try:
             device = next(model.parameters()).device
             for chosen, tensors in encoded(self.encoder, self._splits[split], self._batch_size, device):
-                yield chosen, logits_of(model(**tensors)).float().cpu().numpy()
+                yield chosen, answers(model, tensors)
         finally:
             model.train(before)
 
@@ -104,6 +125,6 @@ class Judge:
     def _entry(self, model: nn.Module, split: str, advance: Callable[[int], None]) -> dict[str, Any]:
         predicted, sure = self._predicted(model, split, advance)
         labels = self.labels(split)
-        found = self._task.score(predicted, labels, self._labels)
+        found = self._score(predicted, split)
         error = calibration_error(sure, predicted == labels)
         return {"metric": found.metric, "value": float(found.value), "n": found.n, "calibration_error": round(error, 4)}

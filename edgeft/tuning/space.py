@@ -33,7 +33,7 @@ Suggest = Callable[[Any], Any]
 def space(spec: TuneSpec, model: nn.Module, content: str, quantized: bool, train: int) -> dict[str, Suggest]:
     """Field of TuneSpec -> how an Optuna trial chooses its value; in the order in which they are asked.
 
-    content    "image" or "text"
+    content    "image", "text" or "words"
     quantized  whether a quantization-aware phase follows
     train      number of training examples
     """
@@ -73,6 +73,7 @@ def _rate(trial: Any, rates: Mapping[str, float], kinds: list[str]) -> float:
 _OF_CONTENT: Mapping[str, Mapping[str, Suggest]] = {
     "image": {"augment": lambda trial: trial.suggest_categorical("augment", ["none", "crop", "flip"])},
     "text": {},
+    "words": {},
 }
 _QUANTIZED: Mapping[str, Suggest] = {
     "calibration": lambda trial: trial.suggest_categorical("calibration", ["minmax", "percentile", "mse"]),

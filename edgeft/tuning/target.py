@@ -37,14 +37,22 @@ def find_task(name: str | None, dataset: Dataset) -> Task:
     """The task asked for, or the one task that takes what the data holds."""
     if name is not None:
         task: Task = TASKS.load(name)
-        if task.content != dataset.content:
+        if not _fits(task, dataset):
             raise DataError(
-                f"task {name} takes {task.content}s, and {dataset.source} holds {dataset.content}s",
+                f"task {name} takes {_takes(task.content)}, and {dataset.source} holds {_takes(dataset.content)}",
                 "leave --task out, or give other --data",
             )
         return task
-    fitting = [task for task in (TASKS.load(known) for known in TASKS.names()) if task.content == dataset.content]
+    fitting = [task for task in (TASKS.load(known) for known in TASKS.names()) if _fits(task, dataset)]
     if len(fitting) != 1:
         names = ", ".join(task.name for task in fitting) or "none"
         raise UsageError(f"the task of {dataset.source} is not certain ({names})", "add --task")
     return fitting[0]
+
+
+def _fits(task: Task, dataset: Dataset) -> bool:
+    return task.content == dataset.content and task.target == dataset.target
+
+
+def _takes(content: str) -> str:
+    return {"words": "tagged words"}.get(content, f"{content}s")

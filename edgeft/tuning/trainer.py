@@ -18,10 +18,10 @@ from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArgumen
 from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.errors import ModelError
-from edgeft.quant.feed import text_lengths
+from edgeft.quant.feed import logits_of, text_lengths
 from edgeft.tuning.batches import Collate, Order, Samples, class_shares
 from edgeft.tuning.checkpoints import last_complete, mark_complete, saving
-from edgeft.tuning.score import Judge, logits_of
+from edgeft.tuning.score import Judge
 from edgeft.tuning.trouble import Course, gradient_not_finite, not_finite_in
 from edgeft.tuning.watch import Patience, Watch, exhausted
 

@@ -184,3 +184,20 @@ def test_false_alarms_of_mcnemar_keep_to_their_share():
     b = np.random.default_rng(4).binomial(40, 0.5, size=4000)
     alarms = np.mean([stats.mcnemar(int(k), 40 - int(k)) < 0.05 for k in b])
     assert 0.02 < alarms <= 0.05
+
+
+def test_counts_are_resampled_as_single_examples_are():
+    """The mean of right answers as a metric of sums: (right, 1) of each example. Same seed, same resamples."""
+    rng = np.random.default_rng(5)
+    before, after = rng.random(60) < 0.8, rng.random(60) < 0.7
+    counts = [np.stack([right, np.ones(60)], axis=1).astype(np.int64) for right in (before, after)]
+    found = stats.bootstrap_counts(lambda sums: sums[..., 0] / sums[..., 1], *counts, seed=3, draws=500)
+    by_rows = stats.bootstrap_difference(lambda rows: after[rows].mean() - before[rows].mean(), 60, 3, 500)
+    assert (np.quantile(found, 0.025), np.quantile(found, 0.975)) == pytest.approx(by_rows, abs=1e-12)
+
+
+def test_samples_needed_grow_with_the_square_of_the_error():
+    # error 1 point on 100 samples, margin 1 point: 100 * (1.959964 + 0.841621)^2 = 784.9
+    assert stats.samples_needed_for(0.01, 100, 0.01) == 785
+    assert stats.samples_needed_for(0.02, 100, 0.01) == 3140
+    assert stats.samples_needed_for(0.01, 100, 0.0) is None

@@ -106,7 +106,12 @@ def _near_torch(artifact: Artifact, torch: Logits, file: Logits, least_cosine: f
         if ties.any():
             text += f"; {int(ties.sum())} of the other answers are ties in torch"
             same = same | ties
-    return Outcome(near and enough(same, least_same), text, tuple(np.array(artifact.ids)[~same]))
+    return Outcome(near and enough(same, least_same), text, _named(artifact, ~same))
+
+
+def _named(artifact: Artifact, rows: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The samples whose answers `rows` marks, each once."""
+    return tuple(dict.fromkeys(np.array(artifact.ids)[rows].tolist()))
 
 
 def spread(one: Logits, other: Logits) -> float:
@@ -135,7 +140,7 @@ class OffAgainstOn:
         angle, same, text = _figures(artifact.plain, artifact.optimized)
         steps = histogram(artifact.plain, artifact.optimized, output_step(artifact))
         text = f"{text}; steps of the output grid: {', '.join(f'{name} {part:.2%}' for name, part in steps.items())}"
-        places = tuple(np.array(artifact.ids)[~same])
+        places = _named(artifact, ~same)
         return Outcome(angle > self.least_cosine and enough(same, self.least_same), text, places)
 
 

@@ -10,6 +10,7 @@ from edgeft.exporting import sessions
 from edgeft.exporting.gates.agreement import cosine
 from edgeft.exporting.gates.artifact import Artifact
 from edgeft.exporting.gates.gate import Outcome
+from edgeft.tasks.task import ASKED
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Batches:
         whole = sessions.answer(artifact.session, batch)
         wrong = []
         for size in self.sizes:
-            part = sessions.answer(artifact.session, {name: content[:size] for name, content in batch.items()})
-            if part.shape != whole[:size].shape:
+            some = {name: content[:size] for name, content in batch.items()}
+            part = sessions.answer(artifact.session, some)
+            expected = whole[: int(some[ASKED].sum()) if ASKED in some else size]
+            if part.shape != expected.shape:
                 wrong.append(f"batch {size} gives shape {list(part.shape)}")
-            elif not cosine(part, whole[:size]) > self.least_cosine:
-                wrong.append(f"batch {size} gives other logits (cosine {cosine(part, whole[:size]):.4f})")
+            elif not cosine(part, expected) > self.least_cosine:
+                wrong.append(f"batch {size} gives other logits (cosine {cosine(part, expected):.4f})")
         tried = ", ".join(str(size) for size in self.sizes)
         return Outcome(not wrong, f"batches of {tried} against one of {rows}", tuple(wrong))
 
