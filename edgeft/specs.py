@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeft import options as read
+from edgeft import policies
 from edgeft.budget import parse_budget
 from edgeft.options import option
 
@@ -77,9 +78,11 @@ class TuneSpec:
         None, read.whole(8), "height and width images are brought to, by default the model's own", metavar="PIXELS"
     )
     augment: str | None = option(
-        None, read.choice("none", "crop", "flip"),
-        "vary training images: crop = random crops, turns and light (the default for images), flip = and mirror images",
-        metavar="none|crop|flip",
+        None, policies.read,
+        "vary training examples: crop = random crops, turns and light (the default for images), flip = and mirror "
+        "images, colour, randaugment, mixup, cutmix; for texts word-dropout, word-swap; several with commas, each with "
+        "its strength, as in flip,randaugment:7",
+        metavar="none|NAME[:N],...",
     )
     class_weights: str = option(
         "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"

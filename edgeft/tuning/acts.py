@@ -31,7 +31,7 @@ from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
 from edgeft.tuning.advice import advice
 from edgeft.tuning.architecture import head_names
-from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
+from edgeft.tuning.augment import cuts_views, enlarged, variation
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
@@ -176,16 +176,16 @@ def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
 
 
 def training_side(
-    job: Job, encoder: Encoder, augment: str | None, weights: str, smoothing: float, focal: float = 0.0
+    job: Job, encoder: Encoder, augment: str, weights: str, smoothing: float, focal: float = 0.0
 ) -> tuple[Collate, Loss]:
-    """How training batches are made (augmented, if images) and what the float phase minimises."""
-    vary = None
-    if job.task.content == "image":
-        description = (job.state.done("prepared") or {})["preprocessing"]
-        vary = augmentation(augment or DEFAULT, description["height"], description["width"])
-        encoder = job.task.encoder(enlarged(description), job.folder) if vary else encoder
-    balance = class_weights(weights, job.dataset.splits["train"], len(job.dataset.labels))
-    return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing, focal)
+    """How training batches are made and varied (see edgeft.policies), and what the float phase minimises."""
+    description, n_labels = (job.state.done("prepared") or {})["preprocessing"], len(job.dataset.labels)
+    if cuts_views(augment):
+        encoder = job.task.encoder(enlarged(description), job.folder)
+    balance = class_weights(weights, job.dataset.splits["train"], n_labels)
+    return Collate(encoder, job.seed, variation(augment, description, n_labels)), cross_entropy(
+        balance, smoothing, focal
+    )
 
 
 def float_phase(
@@ -245,7 +245,7 @@ def _train(
     train, validation = (job.dataset.splits[split] for split in ("train", "validation"))
     recipe, subject = stage.recipe, Subject(model, judge, train, collate)
     if probed and not collate.varies and learns_only(model, head_names(model)):
-        console.say("nothing but the head learns and images are not varied: the probe is what training would find")
+        console.say("nothing but the head learns and examples are not varied: the probe is what training would find")
         recipe = replace(recipe, epochs=0)
     if recipe.epochs > 0:
         alone = on_features(subject, validation, recipe.epochs, job.seed, _inputs(job))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import edgeft
-from edgeft import files
+from edgeft import files, policies
 from edgeft.quant.store import chosen_layers
 from edgeft.runfolder import DOCUMENT, SCHEMA, Run
 from edgeft.tuning.curves import draw_curves
@@ -63,6 +63,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
             "original_answers_task": original["answers"],
             "sha256": original["sha256"],
         },
+        "augmentation": policies.record(job.settings.get("augment") or policies.USUAL[job.task.content]),
         "freeze": job.settings["freeze"],
         "frozen": floating["frozen"],
         "stages": floating["stages"],

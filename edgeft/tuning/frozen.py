@@ -23,7 +23,7 @@ from edgeft.data.dataset import Example
 from edgeft.quant.feed import batch_for, text_lengths
 from edgeft.tasks.task import TensorSpec
 from edgeft.tuning.architecture import head_names
-from edgeft.tuning.batches import Collate, Key
+from edgeft.tuning.batches import Collate, Key, Variation
 from edgeft.tuning.freeze import digest_of, hash_tensors, learns_only
 from edgeft.tuning.score import Judge, logits_of
 from edgeft.tuning.store import FeatureStore
@@ -172,6 +172,9 @@ def on_features(
     model, collate = subject.model, subject.collate
     if not learns_only(model, head_names(model)):
         return None
+    if collate.mixes:
+        console.say("images are mixed anew in every step: the frozen backbone runs in all epochs, and nothing is kept")
+        return None
     device = next(model.parameters()).device
     plain = Collate(subject.judge.encoder, seed)
     trial = plain([((0, 0), example) for example in subject.examples[:2]])
@@ -189,7 +192,7 @@ def on_features(
     encoder = Given(rows.shape[2:])
     examples = [_with(example, row) for example, row in zip(subject.examples, rows, strict=True)]
     judge = subject.judge.on(encoder, {"validation": [_with(e, row) for e, row in zip(validation, held, strict=True)]})
-    return Subject(HeadOnly(head), judge, examples, Collate(encoder, seed, one_view))
+    return Subject(HeadOnly(head), judge, examples, Collate(encoder, seed, Variation(one_view)))
 
 
 def _with(example: Example, features: Rows) -> Example:

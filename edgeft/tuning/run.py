@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import nn
 from transformers import TrainerCallback
 
-from edgeft import console
+from edgeft import console, policies
 from edgeft.data.dataset import Dataset
 from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
@@ -75,9 +75,11 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
     task = find_task(spec.task, dataset)
-    of_images = {"image-size": spec.image_size, "augment": spec.augment}
+    of_images = {"image-size": spec.image_size}
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
     acts.refuse_foreign(task.content, {"image": of_images, "text": of_texts})
+    policies.refuse_foreign(spec.augment, task.content)
+    augment = spec.augment or policies.USUAL[task.content]
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
@@ -120,7 +122,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     acts.check_wish(job, model, target.scheme, encoder, wish)
     acts.score_original(job, judge, model)
     collate, loss = acts.training_side(
-        job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
+        job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
         spec.focal,
     )  # fmt: skip
     model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)

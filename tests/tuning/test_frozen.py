@@ -14,7 +14,7 @@ from torch import nn
 from edgeft.data.dataset import Example
 from edgeft.tasks import TASKS
 from edgeft.tuning import frozen, store
-from edgeft.tuning.batches import Collate
+from edgeft.tuning.batches import Collate, Variation
 from edgeft.tuning.frozen import Backbone, Subject, head_on_features, on_features
 from edgeft.tuning.score import Judge
 from edgeft.tuning.store import FeatureStore
@@ -53,7 +53,8 @@ def data(tmp_path: Path) -> Any:
 
 
 def features(model: Net, encoder: Any, examples: Any, augment: Any = None, views: int = 1) -> np.ndarray:
-    return Backbone(model, model.classifier, {}).features(examples, Collate(encoder, 0, augment), views, lambda n: None)
+    collate = Collate(encoder, 0, Variation(augment))
+    return Backbone(model, model.classifier, {}).features(examples, collate, views, lambda n: None)
 
 
 def test_the_head_answers_on_features_what_the_model_answers(data: Any) -> None:

@@ -314,7 +314,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tune_on: Any, tmp_path: Pa
         ({"max_length": 5000}, "--max-length 5000 is more than the model's"),
         ({"keep_float": ("nosuchlayer",)}, "nosuchlayer"),
         ({"image_size": 64}, "--image-size is for images, and the examples are texts; leave it out"),
-        ({"augment": "crop"}, "--augment is for images"),
+        ({"augment": "crop"}, "--augment crop is for images, and the examples are texts"),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(
