@@ -45,8 +45,12 @@ POLICIES: Mapping[str, Policy] = MappingProxyType({
     "word-dropout": Policy("text", "share", 0.1, 0.9),
     "word-swap": Policy("text", "share", 0.1, 1.0),
 })  # fmt: skip
-# What examples are varied by when nobody says.
-USUAL: Mapping[str, str] = MappingProxyType({"image": "crop", "text": NONE})
+_USUAL: Mapping[str, str] = MappingProxyType({"image": "crop"})
+
+
+def usual(content: str) -> str:
+    """What examples of this content are varied by when nobody says."""
+    return _USUAL.get(content, NONE)
 
 
 def read(value: Any) -> str:
@@ -105,7 +109,7 @@ def refuse_foreign(given: str | None, content: str) -> None:
             own = ", ".join(other for other, policy in POLICIES.items() if policy.content == content)
             raise UsageError(
                 f"--augment {name} is for {POLICIES[name].content}s, and the examples are {content}s",
-                f"leave it out, or choose from {own}",
+                f"leave it out, or choose from {own}" if own else "leave it out",
             )
 
 

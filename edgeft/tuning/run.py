@@ -22,7 +22,7 @@ from edgeft.tuning.document import finish
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import quiet_transformers
-from edgeft.tuning.plan import data_lines, plan_lines, score_lines
+from edgeft.tuning.plan import data_lines, plan_lines, result_lines
 from edgeft.tuning.qat import qat_recipe
 from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
 from edgeft.tuning.search import search
@@ -79,7 +79,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
     acts.refuse_foreign(task.content, {"image": of_images, "text": of_texts})
     policies.refuse_foreign(spec.augment, task.content)
-    augment = spec.augment or policies.USUAL[task.content]
+    augment = spec.augment or policies.usual(task.content)
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
@@ -135,6 +135,6 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             spec.feature_loss,
         )  # fmt: skip
     run = finish(job, target)
-    for line in score_lines(task.metric, run.document["scores"]):
+    for line in result_lines(task.metric, run.document):
         console.say(line)
     return run

@@ -14,6 +14,7 @@ from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import encoded
 from edgeft.tasks.task import Encoder, Scores, Task
+from edgeft.tuning.classes import class_figures
 
 SCORED = ("validation", "test")
 
@@ -97,7 +98,10 @@ class Judge:
             model.train(before)
 
     def record(self, model: nn.Module, title: str) -> dict[str, dict[str, Any]]:
-        """{"validation": {metric, value, n, calibration_error}, "test": {…}} for tuned.json, with a progress bar."""
+        """{"validation": {metric, value, n, calibration_error}, "test": {…}}, with a progress bar.
+
+        Each also has "classes", of edgeft.tuning.classes.class_figures.
+        """
         with console.bar(f"scoring {title}", sum(len(self._splits[split]) for split in SCORED), "samples") as bar:
             return {split: self._entry(model, split, bar.advance) for split in SCORED}
 
@@ -106,4 +110,6 @@ class Judge:
         labels = self.labels(split)
         found = self._task.score(predicted, labels, self._labels)
         error = calibration_error(sure, predicted == labels)
-        return {"metric": found.metric, "value": float(found.value), "n": found.n, "calibration_error": round(error, 4)}
+        figures = {"metric": found.metric, "value": float(found.value), "n": found.n}
+        classes = class_figures(found, predicted, labels, self._labels)
+        return {**figures, "calibration_error": round(error, 4), "classes": classes}

@@ -15,7 +15,7 @@ from PIL import Image
 from edgeft.errors import DataError, MachineError, UsageError
 from edgeft.tuning import defaults
 from edgeft.tuning.curves import draw_curves
-from edgeft.tuning.plan import counts, score_lines
+from edgeft.tuning.plan import counts, result_lines
 from edgeft.tuning.target import find_target, find_task
 from edgeft.tuning.watch import append_metrics, exhausted, forget_after, read_metrics
 from tests.tuning import small
@@ -73,8 +73,11 @@ def test_patience_counts_from_the_best() -> None:
 def test_counts_and_scores(tmp_path: Path) -> None:
     dataset = small.text_dataset(tmp_path, {"train": 3, "validation": 2, "test": 1})
     assert counts(dataset)["train"] == {"food": 3, "travel": 3}
-    table = score_lines("accuracy", {"float": {"validation": {"value": 0.5}, "test": {"value": 0.25}}})
-    assert table[1].split() == ["float", "0.5000", "0.2500"]
+    classes = {"macro_f1": 1.0, "per_class": {"food": {"n": 1, "f1": 1.0}}, "confusion": {}}
+    scores = {"float": {"validation": {"value": 0.5}, "test": {"value": 0.25}}}
+    lines = result_lines("accuracy", {"scores": scores, "classes": {"float": {"test": classes}}})
+    assert lines[1].split() == ["float", "0.5000", "0.2500"]
+    assert lines[2:] == ["float on test, macro-F1 1.0000: no class has an error"]
 
 
 def test_the_task_follows_from_the_data(tmp_path: Path) -> None:
