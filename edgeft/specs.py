@@ -57,7 +57,10 @@ class TuneSpec:
         "their epochs, as in backbone:1,last:2:1,none",
         metavar="KIND",
     )
-    epochs: float = option(3.0, read.number(0), "passes over the training examples in float", metavar="N")
+    epochs: float | None = option(
+        None, read.number(0), "passes over the training examples in float, by default 3, and 20 with at most 64 "
+        "examples a class", metavar="N",
+    )
     qat_epochs: float = option(
         1.0, read.number(0), "quantization-aware passes after that; fractions count, 0 = only calibrate", metavar="N"
     )
@@ -65,7 +68,10 @@ class TuneSpec:
         None, read.number(0, above=True), "peak learning rate of the float phase, by default chosen by --freeze",
         metavar="RATE",
     )
-    weight_decay: float = option(0.01, read.number(0), "decay of weights in the float phase (AdamW)", metavar="N")
+    weight_decay: float | None = option(
+        None, read.number(0), "decay of weights in the float phase (AdamW), by default 0.01, and 0.1 with few examples",
+        metavar="N",
+    )
     layer_decay: float = option(
         1.0, read.factor, "factor of the learning rate from one block to the one below it; 1 = all learn alike",
         metavar="FACTOR",
@@ -83,6 +89,10 @@ class TuneSpec:
         "images, colour, randaugment, mixup, cutmix; for texts word-dropout, word-swap; several with commas, each with "
         "its strength, as in flip,randaugment:7",
         metavar="none|NAME[:N],...",
+    )
+    views: int | None = option(
+        None, read.whole(1), "varied views of each training example that a frozen backbone computes once, by default "
+        "4, and 16 with few examples", metavar="N",
     )
     class_weights: str = option(
         "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"
@@ -107,6 +117,10 @@ class TuneSpec:
         0, read.whole(0), "try N settings of learning rate, batch size, freezing, augmentation, weight decay and "
         "quantization, but for those given, and keep the best on validation; 0 = none", metavar="N",
     )
+    repeats: int = option(
+        1, read.whole(1), "do it with N seeds and give the mean of the test metric with its interval; the run of the "
+        "first is kept", metavar="N",
+    )
     storage: str | None = option(
         None, read.text, "Optuna storage that workers of one search share, by default a file beside --output",
         metavar="URL", output=True,
@@ -124,6 +138,10 @@ class TuneSpec:
     group_column: str | None = option(
         None, read.text, "column whose equal values (a person, a camera) stay in one split; for images, of a table "
         "beside them", metavar="NAME",
+    )
+    slice_column: str | None = option(
+        None, read.text, "column (a site, a camera) for whose values figures are given apart, here and in eval; for "
+        "images, of a table beside them", metavar="NAME",
     )
     calibration_samples: int = option(
         512, read.whole(1), "training examples that ranges are calibrated on", metavar="N"

@@ -14,6 +14,8 @@ from edgeft.data.split import HELD_OUT_PERCENT, grouped, stratified
 from edgeft.errors import DataError
 
 Splits = Mapping[str, Sequence[Row]]
+# Split rule of data that came with all three splits.
+AS_GIVEN = "as given"
 
 
 def assemble(found: Found, source: str, seed: int) -> Dataset:
@@ -23,7 +25,9 @@ def assemble(found: Found, source: str, seed: int) -> Dataset:
     splits, rule, notices = _complete(found.splits, seed, source)
     ids = {name: index for index, name in enumerate(names)}
     examples = {
-        split: tuple(Example(row.id, row.content, ids[row.label], row.sha256, row.group) for row in splits[split])
+        split: tuple(
+            Example(row.id, row.content, ids[row.label], row.sha256, row.group, row.slice) for row in splits[split]
+        )
         for split in SPLITS
     }
     kind = "images" if found.content == "image" else "texts"
@@ -58,7 +62,7 @@ def _complete(given: Splits, seed: int, source: str) -> tuple[Splits, str, list[
         _refuse_shared(given, source)
     missing = [split for split in ("test", "validation") if split not in given]
     if not missing:
-        return given, "as given", []
+        return given, AS_GIVEN, []
     whole = given.get(ALL, given.get("train", ()))
     percents = dict.fromkeys(missing, HELD_OUT_PERCENT)
     made = grouped(whole, percents, seed) if by_group else stratified(whole, percents, seed)

@@ -16,6 +16,7 @@ class Example:
     label     index into the label names of its Dataset
     sha256    of the file's bytes or of the UTF-8 text, as they were when read; "" when nobody asked
     group     of --group-column, whose examples are all in one split; "" without one
+    slice     of --slice-column, for which figures are given apart; "" without one
     """
 
     id: str
@@ -23,6 +24,7 @@ class Example:
     label: int
     sha256: str = field(default="", compare=False)
     group: str = field(default="", compare=False)
+    slice: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

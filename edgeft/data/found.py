@@ -33,6 +33,7 @@ class Row:
     """One example as found: `label` is text, `sha256` of the file's bytes or of the UTF-8 text.
 
     group   what --group-column says of it
+    slice   what --slice-column says of it; "" when nothing
     look    of a decoded image: its edgeft.data.alike.image_key
     """
 
@@ -42,6 +43,7 @@ class Row:
     sha256: str
     group: str = ""
     look: str = ""
+    slice: str = ""
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """splits.jsonl of a run: which example was in which split, so that a later step takes the same ones unsplit anew.
 
-One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" where
-examples have one. Texts are stored whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers.
+One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" and
+"slice" where examples have one. Texts are stored whole; the file is plain ASCII, since U+2028 in a text ends a line for
+some readers.
 Images are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
@@ -35,6 +36,8 @@ def _row(example: Example, labels: tuple[str, ...], folder: Path) -> dict[str, A
     row: dict[str, Any] = {"id": example.id, "label": labels[example.label], "label_id": example.label}
     if example.group:
         row["group"] = example.group
+    if example.slice:
+        row["slice"] = example.slice
     if isinstance(example.content, str):
         return {**row, "sha256": files.sha256_text(example.content), "text": example.content}
     sha256 = example.sha256 or files.sha256_file(example.content)
@@ -76,10 +79,10 @@ def _example(row: dict[str, Any], folder: Path, record: Path) -> Example:
     if "text" in row:
         if files.sha256_text(row["text"]) != row["sha256"]:
             raise FolderError(f"{record}: the text of {row['id']} was changed", _AGAIN)
-        return Example(row["id"], row["text"], row["label_id"], row["sha256"])
+        return Example(row["id"], row["text"], row["label_id"], row["sha256"], slice=row.get("slice", ""))
     image = folder / row["file"]
     if not image.is_file():
         raise DataError(f"{image} is missing, and the run was made with it", "put the data back where it was")
     if files.sha256_file(image) != row["sha256"]:
         raise DataError(f"{image} has changed since the run was made", "put the old file back, or tune again")
-    return Example(row["id"], image, row["label_id"], row["sha256"])
+    return Example(row["id"], image, row["label_id"], row["sha256"], slice=row.get("slice", ""))

@@ -28,6 +28,7 @@ from edgeft.evaluation import (
     presets,
     probe,
     record,
+    slices,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.latency import Tools
@@ -131,7 +132,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    found = flags.gather(
+    parts = [examples[position].slice for position in answers.positions]
+    found = slices.add(document, {name: scored[name][1].correct for name in names}, parts)
+    found += flags.gather(
         document, before, settings, preset, samples, spec.limit, series, probes, probe_s, answers.faulty
     )
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]

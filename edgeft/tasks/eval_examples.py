@@ -1,6 +1,7 @@
 """The held-out examples of a bundle: raw, byte for byte, each with its hash.
 
-eval/examples.jsonl   one line an example: {"id", "label" (name), "file" | "text", "sha256"}
+eval/examples.jsonl   one line an example: {"id", "label" (name), "file" | "text", "sha256"}, with "slice" where
+                      the examples have one
 eval/00000.jpg ...    images, copied unchanged
 
 The list is plain ASCII (other letters as \\u escapes): U+2028 and its like in a text would end a line for some readers.
@@ -36,7 +37,7 @@ def write_examples(folder: Path, examples: Sequence[Example], labels: Sequence[s
 
 
 def _write_one(folder: Path, number: int, example: Example, labels: Sequence[str]) -> dict[str, str]:
-    line = {"id": example.id, "label": labels[example.label]}
+    line = {"id": example.id, "label": labels[example.label], **({"slice": example.slice} if example.slice else {})}
     if isinstance(example.content, str):
         return {**line, "text": example.content, "sha256": files.sha256_text(example.content)}
     suffix = example.content.suffix.lower()
@@ -80,7 +81,7 @@ def _read_one(folder: Path, where: str, text: str, ids: Mapping[str, int]) -> Ex
     found = files.sha256_file(content) if isinstance(content, Path) else files.sha256_text(content)
     if found != sha256:
         raise FolderError(f"{where}: {line.get('file', 'the text')} is not what was exported: it was changed", _AGAIN)
-    return Example(name, content, ids[label], found)
+    return Example(name, content, ids[label], found, slice=str(line.get("slice", "")))
 
 
 def _inside(name: str, where: str) -> Path:

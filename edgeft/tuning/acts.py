@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from edgeft.tuning.augment import cuts_views, enlarged, variation
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
+from edgeft.tuning.few import chosen
 from edgeft.tuning.fit import fit_lines, fit_of
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learning, learns_only, prove_unchanged
 from edgeft.tuning.frozen import Backbone, Subject, on_features
@@ -81,11 +83,12 @@ def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None
 
     Raises what the real run would before it trains.
     """
+    epochs = chosen(spec, dataset).epochs
     with tempfile.TemporaryDirectory() as workspace:
         folder = Path(workspace)
         loaded = _load(find_source(spec.model, folder / "original"), task, dataset, spec.seed)
-        refuse_untrained(spec.epochs, loaded.fresh)
-        _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs)], loaded.fresh)
+        refuse_untrained(epochs, loaded.fresh)
+        _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, epochs)], loaded.fresh)
         described = _describe(task, loaded.model, loaded.processor, spec.image_size, spec.max_length, folder)
         if wish.patterns and scheme is not None:
             qat.built(loaded.model, scheme, task.encoder(described, folder), dataset.splits["train"], wish)
@@ -248,7 +251,8 @@ def _train(
         console.say("nothing but the head learns and examples are not varied: the probe is what training would find")
         recipe = replace(recipe, epochs=0)
     if recipe.epochs > 0:
-        alone = on_features(subject, validation, recipe.epochs, job.seed, _inputs(job))
+        views = min(recipe.views, ceil(recipe.epochs))
+        alone = on_features(subject, validation, views, job.seed, _inputs(job))
         # Loader processes would only copy features to and fro.
         subject, recipe = (subject, recipe) if alone is None else (alone, replace(recipe, workers=0))
     return floating.fine_tune(

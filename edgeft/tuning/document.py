@@ -25,17 +25,20 @@ from edgeft.tuning.watch import METRICS
 _PACKAGES = ("torch", "transformers", "timm", "accelerate", "tokenizers", "Pillow", "numpy", "safetensors")
 
 
-def finish(job: Job, target: Target) -> Run:
-    """Draw the curves, write tuned.json last, and return the run."""
+def finish(job: Job, target: Target, chosen: Mapping[str, Any]) -> Run:
+    """Draw the curves, write tuned.json last, and return the run.
+
+    chosen  values of settings that depend on the examples, see edgeft.tuning.few
+    """
     draw_curves(job.folder / METRICS, job.folder / "curves.png")
     found = {name: splits["test"]["confusion"] for name, splits in _classes(job).items()}
     draw_confusion(found, job.dataset.labels, job.folder / "confusion.png")
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-    files.write_json(job.folder / DOCUMENT, _document(job, target))
+    files.write_json(job.folder / DOCUMENT, _document(job, target, chosen))
     return Run.open(job.folder)
 
 
-def _document(job: Job, target: Target) -> dict[str, Any]:
+def _document(job: Job, target: Target, chosen: Mapping[str, Any]) -> dict[str, Any]:
     original, prepared, floating = (job.state.done(phase) or {} for phase in ("original", "prepared", "float"))
     quantized = job.state.done("quantized") or {}
     dataset = job.dataset
@@ -44,6 +47,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         "edgeft": edgeft.__version__,
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "settings": dict(job.settings),
+        "chosen": dict(chosen),
         "versions": _versions(),
         "seed": job.seed,
         "device": str(job.device),

@@ -7,7 +7,6 @@ of varied views; every epoch takes one of them at random. Dropout between the ba
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +27,6 @@ from edgeft.tuning.freeze import digest_of, hash_tensors, learns_only
 from edgeft.tuning.score import Judge, logits_of
 from edgeft.tuning.store import FeatureStore
 
-# Varied views of a training image that are kept: each costs a pass over the images.
-VIEWS = 4
 _NAME = "features"
 Rows = NDArray[np.float32]
 
@@ -166,9 +163,12 @@ class Subject:
 
 
 def on_features(
-    subject: Subject, validation: Sequence[Example], epochs: float, seed: int, describe: Mapping[str, Any]
+    subject: Subject, validation: Sequence[Example], views: int, seed: int, describe: Mapping[str, Any]
 ) -> Subject | None:
-    """The head alone in place of the whole model, when it alone learns and reads nothing but features; else None."""
+    """The head alone in place of the whole model, when it alone learns and reads nothing but features; else None.
+
+    views   how many are kept of each training example, if examples are varied; each costs a pass over them
+    """
     model, collate = subject.model, subject.collate
     if not learns_only(model, head_names(model)):
         return None
@@ -181,7 +181,7 @@ def on_features(
     head = head_on_features(model, {name: t.to(device) for name, t in trial.items() if name != "labels"})
     if head is None:
         return None
-    views = min(VIEWS, math.ceil(epochs)) if collate.varies else 1
+    views = views if collate.varies else 1
     backbone = Backbone(model, head, describe)
     total = len(subject.examples) * views + len(validation)
     with console.bar("reading features", total, "samples") as bar:

@@ -93,4 +93,22 @@ def result_lines(metric: str, document: Mapping[str, Any]) -> list[str]:
     for name, found in document["scores"].items():
         lines.append(f"{name:<12}{found['validation']['value']:>12.4f}{found['test']['value']:>10.4f}")
     name, classes = list(document["classes"].items())[-1]
-    return [*lines, *class_errors(f"{name} on test", classes["test"])]
+    apart = document["scores"][name]["test"].get("slices", {})
+    return [*lines, *class_errors(f"{name} on test", classes["test"]), *slice_lines(f"{name} on test", apart)]
+
+
+def slice_lines(title: str, found: Mapping[str, Any]) -> list[str]:
+    """The slices with the fewest right answers, with their intervals; nothing without slices."""
+    if not found:
+        return []
+    order = sorted(found, key=lambda part: found[part]["right"])[:_SLICES_SHOWN]
+    width = max(len(part) for part in order)
+    more = f", the {len(order)} worst of {len(found)} slices" if len(found) > len(order) else " by slice"
+    return [
+        f"{title}{more}: share of right answers and its 95 % interval",
+        *(f"  {part:<{width}}{found[part]['n']:>8,}  {found[part]['right']:.4f}  "
+          f"[{found[part]['ci95'][0]:.4f}, {found[part]['ci95'][1]:.4f}]" for part in order),
+    ]  # fmt: skip
+
+
+_SLICES_SHOWN = 10

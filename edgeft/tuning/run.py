@@ -6,7 +6,9 @@ one it finished.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from torch import nn
 from transformers import TrainerCallback
@@ -17,8 +19,9 @@ from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
-from edgeft.tuning import acts, defaults, study
+from edgeft.tuning import acts, defaults, repeats, study
 from edgeft.tuning.document import finish
+from edgeft.tuning.few import chosen, few_lines
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import quiet_transformers
@@ -37,19 +40,16 @@ def tune(spec: TuneSpec) -> Run | None:
     Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
     """
     acts.refuse_place(spec.output, spec.data)
-    refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs))
+    repeats.refuse_both(spec)
+    refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs or math.inf))
     if spec.search:
         study.refuse_missing()
     quiet_transformers()
     # both refuse what is wrong before all examples are read
     target, _ = find_target(spec.profile, spec.scheme), defaults.device(spec.device)
-    dataset = read_dataset(
-        spec.data,
-        seed=spec.seed,
-        text_column=spec.text_column,
-        label_column=spec.label_column,
-        group_column=spec.group_column,
-    )
+    dataset = _read(spec, spec.seed)
+    if spec.repeats > 1 and not spec.dry_run:
+        return repeats.repeat(spec, dataset, lambda seed: _read(spec, seed, image_check=False), tune_on)
     if not spec.search:
         return tune_on(spec, dataset)
     task = find_task(spec.task, dataset)
@@ -65,12 +65,25 @@ def tune(spec: TuneSpec) -> Run | None:
     return search(spec, dataset, tried, tune_on)
 
 
+def _read(spec: TuneSpec, seed: int, image_check: bool = True) -> Dataset:
+    return read_dataset(
+        spec.data,
+        seed=seed,
+        text_column=spec.text_column,
+        label_column=spec.label_column,
+        group_column=spec.group_column,
+        slice_column=spec.slice_column,
+        image_check=image_check,
+    )
+
+
 def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallback] = ()) -> Run | None:
     """One run on examples that were read and checked.
 
     callbacks   look on in the float phase, and may end it
     """
-    steps = kinds_and_epochs(spec.freeze, spec.epochs)
+    settings = chosen(spec, dataset)
+    steps = kinds_and_epochs(spec.freeze, settings.epochs)
     kinds = [kind for kind, _ in steps]
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
@@ -89,16 +102,17 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
 
     def stages_for(model: nn.Module) -> list[Stage]:
         recipe = Recipe(
-            epochs=spec.epochs,
+            epochs=settings.epochs,
             batch_size=batch_size,
             lr=0.0,
-            weight_decay=spec.weight_decay,
+            weight_decay=settings.weight_decay,
             layer_decay=spec.layer_decay,
             balanced=spec.sampling == "balanced",
             precision=float_precision,
             patience=spec.patience,
             workers=workers,
             report_to=tracker,
+            views=settings.views,
         )
         rates = [defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
         return stages(steps, rates, recipe)
@@ -106,6 +120,8 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     if spec.dry_run:
         Job.look(spec.output, as_settings(spec), spec.resume, dataset)
         loaded = acts.rehearse(spec, task, dataset, target.scheme, wish)
+        for line in few_lines(spec, dataset):
+            console.result(line)
         for line in plan_lines(task, dataset, loaded, target, stages_for(loaded.model), qat, spec.output):
             console.result(line)
         return None
@@ -114,7 +130,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     if job.finished:
         console.say(f"{spec.output} is complete; nothing to do")
         return Run.open(spec.output)
-    for line in data_lines(dataset):
+    for line in [*data_lines(dataset), *few_lines(spec, dataset)]:
         console.say(line)
 
     model, processor = acts.load_original(job, spec.model, kinds)
@@ -134,7 +150,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
             spec.feature_loss,
         )  # fmt: skip
-    run = finish(job, target)
+    run = finish(job, target, asdict(settings))
     for line in result_lines(task.metric, run.document):
         console.say(line)
     return run

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
+from edgeft.evaluation import slices
 from edgeft.quant.feed import encoded
 from edgeft.tasks.task import Encoder, Scores, Task
 from edgeft.tuning.classes import class_figures
@@ -100,7 +101,7 @@ class Judge:
     def record(self, model: nn.Module, title: str) -> dict[str, dict[str, Any]]:
         """{"validation": {metric, value, n, calibration_error}, "test": {…}}, with a progress bar.
 
-        Each also has "classes", of edgeft.tuning.classes.class_figures.
+        Each also has "classes", of edgeft.tuning.classes.class_figures, and "slices" where examples have them.
         """
         with console.bar(f"scoring {title}", sum(len(self._splits[split]) for split in SCORED), "samples") as bar:
             return {split: self._entry(model, split, bar.advance) for split in SCORED}
@@ -112,4 +113,7 @@ class Judge:
         error = calibration_error(sure, predicted == labels)
         figures = {"metric": found.metric, "value": float(found.value), "n": found.n}
         classes = class_figures(found, predicted, labels, self._labels)
-        return {**figures, "calibration_error": round(error, 4), "classes": classes}
+        apart = slices.figures(found.correct, [example.slice for example in self._splits[split]])
+        return {
+            **figures, "calibration_error": round(error, 4), "classes": classes, **({"slices": apart} if apart else {}),
+        }  # fmt: skip

@@ -26,8 +26,8 @@ from edgeft import console, files
 from edgeft.data.dataset import Dataset
 from edgeft.errors import FolderError, ModelError
 from edgeft.recipe import TuneSpec, as_settings
-from edgeft.runfolder import DOCUMENT, Run
-from edgeft.tuning.space import USUAL, Suggest
+from edgeft.runfolder import DOCUMENT, WEIGHTS, Run
+from edgeft.tuning.space import Suggest, usual
 from edgeft.tuning.study import open_study, run_trials
 from edgeft.tuning.trials import draw, table
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 TuneOn = Callable[..., "Run | None"]
 # What may differ between workers, and from one call to the next.
 _FREE = ("search", "storage", "output", "resume", "dry_run", "workers", "device", "report_to", "data")
-_WEIGHTS = ("original", "float", "quantized", "checkpoints")
 
 
 def folder_of(output: Path) -> Path:
@@ -58,7 +57,8 @@ def search(spec: TuneSpec, dataset: Dataset, space: Mapping[str, Suggest], tune_
     home.mkdir(parents=True, exist_ok=True)
     study = open_study(name, spec.storage or f"sqlite:///{home.absolute() / 'study.db'}", spec.seed)
     console.say(f"search: {spec.search} trials of {', '.join(space)} in {home}")
-    study.enqueue_trial(USUAL, skip_if_exists=True)  # the first trial: a search ends no worse than without one
+    # the first trial, so that a search ends no worse than without one
+    study.enqueue_trial(usual(spec, dataset), skip_if_exists=True)
 
     def objective(trial: optuna.Trial) -> float:
         return _try(trial, study, spec, dataset, space, tune_on, home / name)
@@ -161,7 +161,7 @@ def _drop_beaten(study: optuna.Study, number: int, score: float, folder: Path) -
         return
     places = [folder.absolute(), Path(best.user_attrs["folder"])]
     beaten, kept = places if _rank(best) > (score, -number) else reversed(places)
-    for part in _WEIGHTS if beaten != kept else ():
+    for part in WEIGHTS if beaten != kept else ():
         shutil.rmtree(beaten / part, ignore_errors=True)
 
 

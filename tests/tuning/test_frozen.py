@@ -105,11 +105,11 @@ def test_only_a_head_that_reads_a_vector_and_gives_the_answer_is_trained_alone(d
     dataset, encoder, judge = data
     model = Net()
     subject = Subject(model, judge, dataset.splits["train"], Collate(encoder, 0))
-    found = on_features(subject, dataset.splits["validation"], 2.0, 0, {})
+    found = on_features(subject, dataset.splits["validation"], 2, 0, {})
     assert found is not None and found.model.head is model.classifier  # type: ignore[union-attr]
     assert found.judge.scores(found.model, "validation").value == judge.scores(model, "validation").value
     model.scale.requires_grad_(True)
-    assert on_features(subject, dataset.splits["validation"], 2.0, 0, {}) is None
+    assert on_features(subject, dataset.splits["validation"], 2, 0, {}) is None
     batch = {"pixel_values": torch.rand(2, 3, 8, 8)}
 
     class Twice(Net):
@@ -125,7 +125,7 @@ def test_a_run_with_a_frozen_backbone_reads_it_once(
 ) -> None:
     make = {"image": (small.image_dataset, small.save_timm), "text": (small.text_dataset, small.save_bert)}
     dataset, save = make[kind]
-    options: dict[str, Any] = {"augment": "crop"} if kind == "image" else {}
+    options: dict[str, Any] = {"augment": "crop", "views": 4} if kind == "image" else {}
     options |= {"model": str(save(tmp_path / "m")), "freeze": "backbone", "epochs": 8.0, "scheme": "none", "lr": 1e-2}
     run = tune_on(dataset(tmp_path / "data"), **options)
     said = capsys.readouterr().out
