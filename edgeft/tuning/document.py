@@ -1,4 +1,4 @@
-"""The end of a run: curves.png and confusion.png, then tuned.json, which makes the folder whole."""
+"""The end of a run: curves.png, confusion.png and the model card, then tuned.json, which makes the folder whole."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import edgeft
 from edgeft import files, policies
 from edgeft.quant.store import chosen_layers
 from edgeft.runfolder import DOCUMENT, SCHEMA, Run
+from edgeft.tuning.card import CARD, card
 from edgeft.tuning.curves import draw_curves
 from edgeft.tuning.job import Job, data_folder
+from edgeft.tuning.licence import licence_of
 from edgeft.tuning.matrix import draw_confusion
 from edgeft.tuning.plan import counts
 from edgeft.tuning.target import Target
@@ -25,16 +27,19 @@ from edgeft.tuning.watch import METRICS
 _PACKAGES = ("torch", "transformers", "timm", "accelerate", "tokenizers", "Pillow", "numpy", "safetensors")
 
 
-def finish(job: Job, target: Target, chosen: Mapping[str, Any]) -> Run:
-    """Draw the curves, write tuned.json last, and return the run.
+def finish(job: Job, target: Target, chosen: Mapping[str, Any], energy: Mapping[str, Any]) -> Run:
+    """Draw the pictures and write the model card, then tuned.json, and return the run.
 
     chosen  values of settings that depend on the examples, see edgeft.tuning.few
+    energy  see edgeft.tuning.joules
     """
     draw_curves(job.folder / METRICS, job.folder / "curves.png")
     found = {name: splits["test"]["confusion"] for name, splits in _classes(job).items()}
     draw_confusion(found, job.dataset.labels, job.folder / "confusion.png")
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-    files.write_json(job.folder / DOCUMENT, _document(job, target, chosen))
+    document = {**_document(job, target, chosen), "energy": dict(energy)}
+    files.write_text(job.folder / CARD, card(document))
+    files.write_json(job.folder / DOCUMENT, document)
     return Run.open(job.folder)
 
 
@@ -70,6 +75,7 @@ def _document(job: Job, target: Target, chosen: Mapping[str, Any]) -> dict[str, 
             "kind": original["source"]["kind"],
             "original_answers_task": original["answers"],
             "sha256": original["sha256"],
+            **({"licence": licence} if (licence := licence_of(Path(original["source"]["place"]))) else {}),
         },
         "augmentation": policies.record(job.settings.get("augment") or policies.usual(job.task.content)),
         "freeze": job.settings["freeze"],

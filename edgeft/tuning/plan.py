@@ -61,8 +61,8 @@ def plan_lines(
         *data_lines(dataset),
         *(line for number, stage in enumerate(stages) for line in _stage(loaded, stage, number, n)),
         _quantization(target, qat, n),
-        f"writes: {output}/ tuned.json, metrics.jsonl, curves.png, confusion.png, splits.jsonl, original/, float/"
-        + (", quantized/" if target.scheme else ""),
+        f"writes: {output}/ tuned.json, metrics.jsonl, curves.png, confusion.png, splits.jsonl, README.md, "
+        "original/, float/" + (", quantized/" if target.scheme else ""),
     ]
 
 

@@ -23,6 +23,7 @@ from edgeft.errors import UsageError
 from edgeft.evaluation.stats import mean_interval
 from edgeft.recipe import TuneSpec
 from edgeft.runfolder import DOCUMENT, WEIGHTS, Run
+from edgeft.tuning.card import CARD, card
 
 TuneOn = Callable[..., "Run | None"]
 
@@ -102,6 +103,8 @@ def lines(record: Mapping[str, Any]) -> list[str]:
 def _kept(output: Path, record: Mapping[str, Any]) -> Run:
     document = json.loads((output / DOCUMENT).read_text(encoding="utf-8"))
     if document.get("repeats") != record:
-        files.write_json(output / DOCUMENT, {**document, "repeats": dict(record)})
+        document["repeats"] = dict(record)
+        files.write_text(output / CARD, card(document))
+        files.write_json(output / DOCUMENT, document)
     return Run.open(output)
 

@@ -24,6 +24,7 @@ from edgeft.tuning.document import finish
 from edgeft.tuning.few import chosen, few_lines
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
+from edgeft.tuning.joules import metered
 from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, result_lines
 from edgeft.tuning.qat import qat_recipe
@@ -133,24 +134,25 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     for line in [*data_lines(dataset), *few_lines(spec, dataset)]:
         console.say(line)
 
-    model, processor = acts.load_original(job, spec.model, kinds)
-    judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
-    acts.check_wish(job, model, target.scheme, encoder, wish)
-    acts.score_original(job, judge, model)
-    collate, loss = acts.training_side(
-        job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
-        spec.focal,
-    )  # fmt: skip
-    model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
-    if target.scheme is not None:
-        quantized = acts.calibrate(
-            job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
-        )
-        acts.quantized_phase(
-            job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
-            spec.feature_loss,
+    with metered(device, resumed=job.state.done("original") is not None) as energy:
+        model, processor = acts.load_original(job, spec.model, kinds)
+        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+        acts.check_wish(job, model, target.scheme, encoder, wish)
+        acts.score_original(job, judge, model)
+        collate, loss = acts.training_side(
+            job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
+            spec.focal,
         )  # fmt: skip
-    run = finish(job, target, asdict(settings))
+        model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
+        if target.scheme is not None:
+            quantized = acts.calibrate(
+                job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
+            )
+            acts.quantized_phase(
+                job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
+                spec.feature_loss,
+            )  # fmt: skip
+    run = finish(job, target, asdict(settings), energy)
     for line in result_lines(task.metric, run.document):
         console.say(line)
     return run

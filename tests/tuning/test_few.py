@@ -68,6 +68,7 @@ def test_three_seeds_one_mean_and_the_first_run_is_kept(tune_on: Any, tmp_path: 
     assert f"float  {mean:.4f} [" in said and "the run of seed 7, the first, is kept" in said
     assert not list((tmp_path / "run.repeats").rglob("*.safetensors"))
     whole.vouch_for(whole.float_model)
+    assert f"Over 3 seeds, fine-tuned: mean test score {mean:.4f}" in (whole.path / "README.md").read_text()
     alone = tune_on(dataset, **{**options(tmp_path), "repeats": 1}, output=tmp_path / "alone")
     assert alone.document["scores"] == whole.document["scores"]
     assert alone.document["weights"] == whole.document["weights"]
@@ -92,7 +93,10 @@ def test_a_kill_goes_on_with_the_seeds_that_are_left(tune_on: Any, tmp_path: Pat
     assert len(tune_on(dataset, **options(tmp_path), resume=True).document["repeats"]["seeds"]) == 3
 
 
-def test_splits_that_edgeft_makes_are_made_anew_and_widen_the_interval(tmp_path: Path) -> None:
+def test_splits_that_edgeft_makes_are_made_anew_and_widen_the_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "card", str)
     scores = {1: 0.5, 2: 0.6, 3: 0.9}
     dataset = dataclasses.replace(small.text_dataset(tmp_path / "data"), split_rule="10 % of each class for test")
     asked: list[int] = []

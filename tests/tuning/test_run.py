@@ -36,8 +36,8 @@ def test_images_from_folder_to_run(tune_on: Any, tmp_path: Path, capsys: Any) ->
         assert run.document["classes"][name]["validation"]["per_class"]["red"]["n"] == 6
     assert set(run.document["scores"]) == {"float", "ptq", "quantized"}
     assert {file.name for file in run.path.iterdir()} == {
-        "tuned.json", "state.json", "splits.jsonl", "metrics.jsonl", "curves.png", "confusion.png", "original", "float",
-        "quantized",
+        "tuned.json", "state.json", "splits.jsonl", "metrics.jsonl", "curves.png", "confusion.png", "README.md",
+        "original", "float", "quantized",
     }  # fmt: skip
     frozen = {entry["name"]: entry for entry in run.document["frozen"]}
     assert "timm_model.bn1.running_var" in frozen and "timm_model.fc.weight" not in frozen  # T03
