@@ -58,7 +58,7 @@ class TuneSpec:
         metavar="KIND",
     )
     epochs: float | None = option(
-        None, read.number(0), "passes over the training examples in float, by default 3, and 20 with at most 64 "
+        None, read.number(0), "passes over the training examples in float, by default 3, and up to 20 with at most 64 "
         "examples a class", metavar="N",
     )
     qat_epochs: float = option(
@@ -155,7 +155,10 @@ class TuneSpec:
         None, read.names(), f"{_KEEP}; export then does the same", metavar="LAYER,...|auto"
     )
     raise_: str | None = option(None, read.choice("16bit"), _RAISE, metavar="16bit")
-    budget: str | None = option(None, _budget, _MAY_LOSE, metavar="LIMIT")
+    budget: str | None = option(
+        None, _budget, f"{_MAY_LOSE}; with --search also limits of the exported model, as in size<=4MB,"
+        "latency_p90<=20ms", metavar="LIMITS",
+    )
     qat_lr: float = option(2e-5, read.number(0, above=True), "peak learning rate of that phase", metavar="RATE")
     learn_ranges: float = option(
         0.33, read.part, "share of its steps in which ranges learn too; 0 = they stay as calibrated", metavar="SHARE"

@@ -7,6 +7,7 @@ frozen backbone sees more views of each image, more often (docs/decisions/012 ha
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ class Chosen:
 
 _ENOUGH = Chosen(epochs=3.0, views=4, weight_decay=0.01)
 _FEW = Chosen(epochs=20.0, views=16, weight_decay=0.1)
+# Steps of 32 examples after which more passes bring no more: with many classes few examples of each are many in all.
+_STEPS, _BATCH = 300, 32
 
 
 def examples_a_class(dataset: Dataset) -> float:
@@ -42,15 +45,22 @@ def chosen(spec: TuneSpec, dataset: Dataset) -> Chosen:
     return dataclasses.replace(_by_number(dataset), **given)
 
 
+def _are_few(dataset: Dataset) -> bool:
+    return examples_a_class(dataset) <= FEW
+
+
 def _by_number(dataset: Dataset) -> Chosen:
-    return _FEW if examples_a_class(dataset) <= FEW else _ENOUGH
+    if not _are_few(dataset):
+        return _ENOUGH
+    epochs = math.ceil(_STEPS * _BATCH / len(dataset.splits["train"]))
+    return dataclasses.replace(_FEW, epochs=min(_FEW.epochs, max(_ENOUGH.epochs, float(epochs))))
 
 
 def few_lines(spec: TuneSpec, dataset: Dataset) -> list[str]:
     """What was chosen because there are few examples; nothing when there are enough, or all was given."""
     used = dataclasses.asdict(_by_number(dataset))
     changed = [f"--{spelled(name)} {value:g}" for name, value in used.items() if getattr(spec, name) is None]
-    if _by_number(dataset) is _ENOUGH or not changed:
+    if not _are_few(dataset) or not changed:
         return []
     more = "" if spec.repeats > 1 else "; --repeats 5 shows how much of the result is chance"
     return [f"few examples ({examples_a_class(dataset):.3g} a class in train), so {_listed(changed)}{more}"]

@@ -14,12 +14,13 @@ from torch import nn
 from transformers import TrainerCallback
 
 from edgeft import console, policies
+from edgeft.budget import Limit
 from edgeft.data.dataset import Dataset
 from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
-from edgeft.tuning import acts, defaults, repeats, study
+from edgeft.tuning import acts, constraints, defaults, repeats, study
 from edgeft.tuning.document import finish
 from edgeft.tuning.few import chosen, few_lines
 from edgeft.tuning.freeze import refuse_missing
@@ -43,8 +44,10 @@ def tune(spec: TuneSpec) -> Run | None:
     acts.refuse_place(spec.output, spec.data)
     repeats.refuse_both(spec)
     refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs or math.inf))
+    limits: tuple[Limit, ...] = ()
     if spec.search:
         study.refuse_missing()
+        spec, limits = constraints.split(spec)
     quiet_transformers()
     # both refuse what is wrong before all examples are read
     target, _ = find_target(spec.profile, spec.scheme), defaults.device(spec.device)
@@ -59,11 +62,12 @@ def tune(spec: TuneSpec) -> Run | None:
     tried = space(spec, model, task.content, target.scheme is not None, len(dataset.splits["train"]))
     if spec.dry_run:
         tune_on(spec, dataset)
-        console.result(f"search: {spec.search} trials of {', '.join(tried)}")
+        kept = f", keeping to {', '.join(limit.text for limit in limits)}" if limits else ""
+        console.result(f"search: {spec.search} trials of {', '.join(tried)}{kept}")
         return None
     for line in data_lines(dataset):
         console.say(line)
-    return search(spec, dataset, tried, tune_on)
+    return search(spec, dataset, tried, tune_on, limits)
 
 
 def _read(spec: TuneSpec, seed: int, image_check: bool = True) -> Dataset:

@@ -79,8 +79,10 @@ def _rate(trial: Any, rates: Mapping[str, float], kinds: list[str]) -> float:
     return float(f"{usual * trial.suggest_float('lr_factor', *_LR_FACTOR, log=True):.3g}")
 
 
+# Mixing images (mixup, cutmix) is left to the user: with it a frozen backbone runs anew in every epoch of a trial.
+_AUGMENT = ("none", "crop", "flip", "flip,colour", "flip,randaugment")
 _OF_CONTENT: Mapping[str, Mapping[str, Suggest]] = {
-    "image": {"augment": lambda trial: trial.suggest_categorical("augment", ["none", "crop", "flip"])},
+    "image": {"augment": lambda trial: trial.suggest_categorical("augment", list(_AUGMENT))},
     "text": {},
 }
 _QUANTIZED: Mapping[str, Suggest] = {

@@ -16,7 +16,7 @@ from edgeft.evaluation.stats import mean_interval
 from edgeft.recipe import TuneSpec
 from edgeft.runfolder import Run
 from edgeft.tuning import repeats, run
-from edgeft.tuning.few import FEW, chosen, few_lines
+from edgeft.tuning.few import FEW, chosen, examples_a_class, few_lines
 from tests.tuning import small
 
 SPEC = TuneSpec(model="m", data="d")
@@ -30,6 +30,14 @@ def test_more_passes_and_views_with_few_examples(tmp_path: Path) -> None:
     few, enough = chosen(SPEC, data(tmp_path, FEW)), chosen(SPEC, data(tmp_path, FEW + 1))
     assert (enough.epochs, enough.views, enough.weight_decay) == (3.0, 4, 0.01)
     assert few.epochs > enough.epochs and few.views > enough.views and few.weight_decay >= enough.weight_decay
+
+
+def test_few_of_each_of_many_classes_are_not_passed_over_so_often(tmp_path: Path) -> None:
+    two = data(tmp_path, 60)
+    many = dataclasses.replace(two, labels=tuple(map(str, range(40))), splits={"train": two.splits["train"] * 20})
+    assert examples_a_class(many) == 60
+    # 2,400 examples: 300 steps of 32 are 4 passes
+    assert (chosen(SPEC, two).epochs, chosen(SPEC, many).epochs) == (20.0, 4.0)
 
 
 def test_what_is_given_is_kept(tmp_path: Path) -> None:
