@@ -28,7 +28,7 @@ from edgeft.data.dataset import Dataset
 from edgeft.errors import BudgetMissed, FolderError, ModelError
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import DOCUMENT, WEIGHTS, Run
-from edgeft.tuning.constraints import measure, total_over
+from edgeft.tuning.constraints import Kept, measure, total_over
 from edgeft.tuning.space import Suggest, usual
 from edgeft.tuning.study import open_study, run_trials
 from edgeft.tuning.trials import draw, table
@@ -125,7 +125,7 @@ def _try(
             run = tune_on(one, dataset, [_Pruning(trial)])
             assert run is not None
             if limits:
-                trial.set_user_attr("kept", [each.record for each in measure(run, limits)])
+                _note_limits(trial, measure(run, limits))
     except ModelError as error:
         trial.set_user_attr("why", error.what)
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,6 +141,13 @@ def _try(
     _drop_beaten(study, trial, score, folder)
     console.say(f"trial {trial.number}: {run.metric} {score:.4f} on validation with {_values(chosen)}")
     return score
+
+
+def _note_limits(trial: optuna.Trial, kept: Sequence[Kept]) -> None:
+    """For the table, and for the sampler, which keeps away from what is over its limits."""
+    trial.set_user_attr("kept", [one.record for one in kept])
+    for one in kept:
+        trial.set_constraint(one.text, one.over)
 
 
 def _values(chosen: Mapping[str, Any]) -> str:

@@ -58,12 +58,8 @@ def _seeded(seed: int) -> Any:
     class Seeded(optuna.samplers.BaseSampler):
         def before_trial(self, study: Any, trial: Any) -> None:
             self._inner = optuna.samplers.TPESampler(
-                seed=seed + trial.number, n_startup_trials=_FIRST_TRIALS, multivariate=True, constant_liar=True,
-                constraints_func=_over,
+                seed=seed + trial.number, n_startup_trials=_FIRST_TRIALS, multivariate=True, constant_liar=True
             )  # fmt: skip
-
-        def after_trial(self, study: Any, trial: Any, state: Any, values: Any) -> None:
-            self._inner.after_trial(study, trial, state, values)
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
             return self._inner.infer_relative_search_space(study, trial)
@@ -75,11 +71,6 @@ def _seeded(seed: int) -> Any:
             return self._inner.sample_independent(study, trial, name, distribution)
 
     return Seeded()
-
-
-def _over(trial: Any) -> list[float]:
-    """How far a trial is over each of its limits (edgeft.tuning.constraints): the sampler keeps away from such."""
-    return [float(one["over"]) for one in trial.user_attrs.get("kept", ())]
 
 
 def run_trials(study: optuna.Study, objective: Objective, n: int) -> None:

@@ -42,10 +42,9 @@ def test_over_is_a_share_of_the_bound() -> None:
 
 def test_sizes_are_those_of_the_exported_files(tune_on: Any, tmp_path: Path) -> None:
     run = tune_on(small.text_dataset(tmp_path / "data"), model=str(small.save_bert(tmp_path / "m")), scheme="none")
-    absolute, ratio = constraints.measure(run, parse_budget("size<=1MB,size<=0.5x"))
+    (absolute,) = constraints.measure(run, parse_budget("size<=1MB"))
     parameters = sum(one.numel() for one in _tensors(run))
     assert 4 * parameters <= absolute.value < 1e6 and absolute.over == pytest.approx(absolute.value / 1e6 - 1)
-    assert ratio.value == pytest.approx(1.0, abs=0.05) and ratio.over > 0.9  # the same float model, the new head apart
 
 
 def _tensors(run: Run) -> Any:
