@@ -68,10 +68,7 @@ class TuneSpec:
         None, read.number(0, above=True), "peak learning rate of the float phase, by default chosen by --freeze",
         metavar="RATE",
     )
-    weight_decay: float | None = option(
-        None, read.number(0), "decay of weights in the float phase (AdamW), by default 0.01, and 0.1 with few examples",
-        metavar="N",
-    )
+    weight_decay: float = option(0.01, read.number(0), "decay of weights in the float phase (AdamW)", metavar="N")
     layer_decay: float = option(
         1.0, read.factor, "factor of the learning rate from one block to the one below it; 1 = all learn alike",
         metavar="FACTOR",

@@ -1,7 +1,7 @@
 """What a run chooses when nobody said, and what it chooses instead where a class has few examples.
 
-With 8 to 64 examples a class an epoch is a handful of steps, and what overfits is cheap to hold back: the head of a
-frozen backbone sees more views of each image, more often (docs/decisions/012 has the figures).
+With 8 to 64 examples a class an epoch is a handful of steps: more of them are taken, and the head of a frozen backbone
+sees more views of each example (docs/decisions/012 has the figures, also of what made no difference).
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ class Chosen:
 
     epochs: float
     views: int
-    weight_decay: float
 
 
-_ENOUGH = Chosen(epochs=3.0, views=4, weight_decay=0.01)
-_FEW = Chosen(epochs=20.0, views=16, weight_decay=0.1)
+_ENOUGH = Chosen(epochs=3.0, views=4)
+_FEW = Chosen(epochs=20.0, views=16)
 # Steps of 32 examples after which more passes bring no more: with many classes few examples of each are many in all.
 _STEPS, _BATCH = 300, 32
 

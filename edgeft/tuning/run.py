@@ -110,7 +110,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             epochs=settings.epochs,
             batch_size=batch_size,
             lr=0.0,
-            weight_decay=settings.weight_decay,
+            weight_decay=spec.weight_decay,
             layer_decay=spec.layer_decay,
             balanced=spec.sampling == "balanced",
             precision=float_precision,

@@ -64,7 +64,7 @@ def search(
     console.say(f"search: {spec.search} trials of {', '.join(space)} in {home}")
     asked = [limit.text for limit in limits]
     # the first trial, so that a search ends no worse than without one
-    study.enqueue_trial(usual(spec, dataset), skip_if_exists=True)
+    study.enqueue_trial(usual(dataset.content), skip_if_exists=True)
 
     def objective(trial: optuna.Trial) -> float:
         return _try(trial, study, spec, dataset, space, tune_on, home / name, limits)

@@ -12,21 +12,19 @@ from typing import Any
 from torch import nn
 
 from edgeft import policies
-from edgeft.data.dataset import Dataset
 from edgeft.packages import is_installed
 from edgeft.recipe import TuneSpec
 from edgeft.tuning.architecture import block_names
 from edgeft.tuning.defaults import learning_rate
-from edgeft.tuning.few import chosen
 
 # Factor on the rate that is the default for what learns: five times as slow to five times as fast.
 _LR_FACTOR = (0.2, 5.0)
 _BATCHES = (16, 32, 64)
 USUAL_BATCH = 32
-# The defaults of TuneSpec, by the names that trials know them under, but for those that depend on the examples.
+# The defaults of TuneSpec, by the names that trials know them under, but for --augment.
 _USUAL = {
-    "freeze": "backbone", "batch_size": USUAL_BATCH, "lr_factor": 1.0, "calibration": "percentile", "qat_lr": 2e-5,
-    "learn_ranges": 0.33,
+    "freeze": "backbone", "batch_size": USUAL_BATCH, "weight_decay": 0.01, "lr_factor": 1.0,
+    "calibration": "percentile", "qat_lr": 2e-5, "learn_ranges": 0.33,
 }  # fmt: skip
 _LAST_BLOCKS = 2
 
@@ -56,10 +54,9 @@ def space(spec: TuneSpec, model: nn.Module, content: str, quantized: bool, train
     return {field: suggest for field, suggest in offered.items() if field not in kept}
 
 
-def usual(spec: TuneSpec, dataset: Dataset) -> dict[str, Any]:
+def usual(content: str) -> dict[str, Any]:
     """What a run without a search would use, as the values of a trial."""
-    by_examples = {"augment": policies.usual(dataset.content), "weight_decay": chosen(spec, dataset).weight_decay}
-    return {**_USUAL, **by_examples}
+    return {**_USUAL, "augment": policies.usual(content)}
 
 
 def _kinds(spec: TuneSpec, model: nn.Module) -> list[str]:
