@@ -19,6 +19,7 @@ Item = TypeVar("Item")
 _LOG_EVERY_S = 30.0
 _verbosity = 0
 _stopping = False
+_silent = False
 
 
 def set_verbosity(level: int) -> None:
@@ -42,6 +43,17 @@ def quieter() -> Iterator[None]:
         set_verbosity(before)
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """While inside, results are left out too: what a part of the work was asked for is not what the user asked for."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
+
+
 def stop_soon(asked: bool) -> None:
     """Remember that the user wants to stop: some library swallows a KeyboardInterrupt raised inside it. The next line
     or step of a bar then raises it again."""
@@ -63,7 +75,8 @@ def say(line: str = "") -> None:
 
 def result(text: str) -> None:
     """What the command was asked for, on stdout, even with --quiet."""
-    click.echo(text)
+    if not _silent:
+        click.echo(text)
 
 
 def detail(line: str) -> None:

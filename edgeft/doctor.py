@@ -74,7 +74,7 @@ def _group(about: str, modules: tuple[str, ...], extra: str) -> Finding:
     if not absent:
         versions = [f"{module} {packages.version_of(module) or ''}".strip() for module in modules]
         return Finding(about, ", ".join(versions))
-    needed_for = {"train": "edgeft tune and export", "report": "the picture curves.png of edgeft tune"}
+    needed_for = {"train": "edgeft tune and export", "report": "the pictures of edgeft tune"}
     state = f"not installed: {', '.join(absent)} (only for {needed_for[extra]})"
     return Finding(about, state, f"pip install 'edgeft[{extra}]'")
 

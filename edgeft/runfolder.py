@@ -23,6 +23,8 @@ STATE_SCHEMA = "edgeft-run-state/1"
 DOCUMENT = "tuned.json"
 SPLITS = "splits.jsonl"
 STATE = "state.json"
+# Folders of a run without which its figures still stand.
+WEIGHTS = ("original", "float", "quantized", "checkpoints")
 
 
 class Run:

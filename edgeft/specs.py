@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from edgeft import options as read
+from edgeft import policies
 from edgeft.budget import parse_budget
 from edgeft.options import option
 
@@ -56,7 +57,10 @@ class TuneSpec:
         "their epochs, as in backbone:1,last:2:1,none",
         metavar="KIND",
     )
-    epochs: float = option(3.0, read.number(0), "passes over the training examples in float", metavar="N")
+    epochs: float | None = option(
+        None, read.number(0), "passes over the training examples in float, by default 3, and up to 20 with at most 64 "
+        "examples a class", metavar="N",
+    )
     qat_epochs: float = option(
         1.0, read.number(0), "quantization-aware passes after that; fractions count, 0 = only calibrate", metavar="N"
     )
@@ -77,9 +81,15 @@ class TuneSpec:
         None, read.whole(8), "height and width images are brought to, by default the model's own", metavar="PIXELS"
     )
     augment: str | None = option(
-        None, read.choice("none", "crop", "flip"),
-        "vary training images: crop = random crops, turns and light (the default for images), flip = and mirror images",
-        metavar="none|crop|flip",
+        None, policies.read,
+        "vary training examples: crop = random crops, turns and light (the default for images), flip = and mirror "
+        "images, colour, randaugment, mixup, cutmix; for texts word-dropout, word-swap; several with commas, each with "
+        "its strength, as in flip,randaugment:7",
+        metavar="none|NAME[:N],...",
+    )
+    views: int | None = option(
+        None, read.whole(1), "varied views of each training example that a frozen backbone computes once, by default "
+        "4, and 16 with few examples", metavar="N",
     )
     class_weights: str = option(
         "none", read.choice("none", "balanced"), "weigh rare classes more in the loss", metavar="none|balanced"
@@ -104,6 +114,10 @@ class TuneSpec:
         0, read.whole(0), "try N settings of learning rate, batch size, freezing, augmentation, weight decay and "
         "quantization, but for those given, and keep the best on validation; 0 = none", metavar="N",
     )
+    repeats: int = option(
+        1, read.whole(1), "do it with N seeds and give the mean of the test metric with its interval; the run of the "
+        "first is kept", metavar="N",
+    )
     storage: str | None = option(
         None, read.text, "Optuna storage that workers of one search share, by default a file beside --output",
         metavar="URL", output=True,
@@ -122,6 +136,10 @@ class TuneSpec:
         None, read.text, "column whose equal values (a person, a camera) stay in one split; for images, of a table "
         "beside them", metavar="NAME",
     )
+    slice_column: str | None = option(
+        None, read.text, "column (a site, a camera) for whose values figures are given apart, here and in eval; for "
+        "images, of a table beside them", metavar="NAME",
+    )
     calibration_samples: int = option(
         512, read.whole(1), "training examples that ranges are calibrated on", metavar="N"
     )
@@ -134,7 +152,10 @@ class TuneSpec:
         None, read.names(), f"{_KEEP}; export then does the same", metavar="LAYER,...|auto"
     )
     raise_: str | None = option(None, read.choice("16bit"), _RAISE, metavar="16bit")
-    budget: str | None = option(None, _budget, _MAY_LOSE, metavar="LIMIT")
+    budget: str | None = option(
+        None, _budget, f"{_MAY_LOSE}; with --search also limits of the exported model, as in size<=4MB,"
+        "latency_p90<=20ms", metavar="LIMITS",
+    )
     qat_lr: float = option(2e-5, read.number(0, above=True), "peak learning rate of that phase", metavar="RATE")
     learn_ranges: float = option(
         0.33, read.part, "share of its steps in which ranges learn too; 0 = they stay as calibrated", metavar="SHARE"

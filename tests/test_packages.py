@@ -179,5 +179,5 @@ def test_doctor_says_that_eval_cannot_work(fake: Path) -> None:
 def test_doctor_says_what_a_missing_package_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "is_installed", lambda module: False)
     found = doctor._group("report packages", doctor._REPORT, "report")
-    assert found.state == "not installed: matplotlib (only for the picture curves.png of edgeft tune)"
+    assert found.state == "not installed: matplotlib (only for the pictures of edgeft tune)"
     assert found.fix == "pip install 'edgeft[report]'"

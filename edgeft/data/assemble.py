@@ -14,6 +14,8 @@ from edgeft.data.targets import TARGETS, TargetKind
 from edgeft.errors import DataError
 
 Splits = Mapping[str, Sequence[Row]]
+# Split rule of data that came with all three splits.
+AS_GIVEN = "as given"
 
 
 def assemble(found: Found, source: str, seed: int) -> Dataset:
@@ -25,7 +27,8 @@ def assemble(found: Found, source: str, seed: int) -> Dataset:
     ids = {name: index for index, name in enumerate(names)}
     examples = {
         split: tuple(
-            Example(row.id, row.content, kind.number(row.label, ids), row.sha256, row.group) for row in splits[split]
+            Example(row.id, row.content, kind.number(row.label, ids), row.sha256, row.group, slice=row.slice)
+            for row in splits[split]
         )
         for split in SPLITS
     }
@@ -63,7 +66,7 @@ def _complete(given: Splits, seed: int, source: str, kind: TargetKind) -> tuple[
         _refuse_shared(given, source)
     missing = [split for split in ("test", "validation") if split not in given]
     if not missing:
-        return given, "as given", []
+        return given, AS_GIVEN, []
     whole = given.get(ALL, given.get("train", ()))
     percents = dict.fromkeys(missing, HELD_OUT_PERCENT)
     strata = kind.strata(whole)

@@ -13,11 +13,12 @@ TEXT_NAMES = ("text", "sentence", "utterance", "question", "content", "review", 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns a user named; None: to be found by their usual names, and no groups."""
+    """The columns a user named; None: to be found by their usual names, and no groups or slices."""
 
     text: str | None = None
     label: str | None = None
     group: str | None = None
+    slice: str | None = None
 
 
 def find(header: Sequence[str], usual: Sequence[str]) -> int | None:
@@ -44,9 +45,9 @@ def text_and_label(
     return text, label
 
 
-def group_position(header: Sequence[str], group_column: str | None, where: str) -> int | None:
-    """Raises DataError when the column is not there; None when nobody asked for groups."""
-    return None if group_column is None else _named(header, group_column, where)
+def position(header: Sequence[str], column: str | None, where: str) -> int | None:
+    """Raises DataError when the column is not there; None when nobody named one."""
+    return None if column is None else _named(header, column, where)
 
 
 def label_position(header: Sequence[str], label_column: str | None, where: str) -> int:

@@ -20,6 +20,7 @@ class Example:
     sha256    of the file's bytes, of the UTF-8 text or of the words, as they were when read; "" when nobody asked
     group     of --group-column, whose examples are all in one split; "" without one
     whole     id of the example it is a part of; "" for a whole one
+    slice     of --slice-column, for which figures are given apart; "" without one
     """
 
     id: str
@@ -28,6 +29,7 @@ class Example:
     sha256: str = field(default="", compare=False)
     group: str = field(default="", compare=False)
     whole: str = field(default="", compare=False)
+    slice: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

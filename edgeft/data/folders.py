@@ -11,7 +11,7 @@ from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, sp
 from edgeft.data.imagefile import SUFFIXES, looks_like_image
 from edgeft.data.images import image_facts, image_notices, image_rows
 from edgeft.data.listing import entries_of, is_output, subfolders
-from edgeft.data.metadata import refuse_conflicts, with_groups
+from edgeft.data.metadata import refuse_conflicts, with_groups, with_slices
 from edgeft.data.saved import is_saved_dataset
 from edgeft.data.tables import has_training_table
 from edgeft.errors import DataError
@@ -39,6 +39,8 @@ class FolderReader:
         notices = [*image_notices(facts), *refuse_conflicts(root, list(places.values()), rows)]
         if columns.group is not None:
             rows = with_groups(root, list(places.values()), rows, columns.group)
+        if columns.slice is not None:
+            rows = with_slices(root, list(places.values()), rows, columns.slice)
         splits: dict[str, list[Row]] = {split: [] for split in places}
         for (split, *_), row in zip(classes, rows, strict=True):
             splits[split].append(row)

@@ -35,6 +35,7 @@ class Row:
     UTF-8 text or of the words.
 
     group   what --group-column says of it
+    slice   what --slice-column says of it; "" when nothing
     look    of a decoded image: its edgeft.data.alike.image_key
     """
 
@@ -44,6 +45,7 @@ class Row:
     sha256: str
     group: str = ""
     look: str = ""
+    slice: str = ""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeft import files
-from edgeft.data.columns import Columns, find, group_position, label_position, text_and_label
+from edgeft.data.columns import Columns, find, label_position, position, text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, one_form
 from edgeft.data.images import Inspected, image_facts, image_notices, image_rows
 from edgeft.data.saved import is_saved_dataset
@@ -86,7 +86,7 @@ def _read_split(
         text_at, label_at = text_and_label(header, columns.text, columns.label, where)
     else:
         label_at = label_position(header, columns.label, where)
-    group_at = group_position(header, columns.group, where)
+    group_at, slice_at = (position(header, column, where) for column in (columns.group, columns.slice))
     content = "text" if image is None else "image"
     labels = _labels(table, header[label_at])
     if all(label is None for label in labels):
@@ -101,6 +101,9 @@ def _read_split(
     if group_at is not None:
         groups = zip(rows, table[header[group_at]], strict=True)
         rows = [replace(row, group=_group(group, row.id, where)) for row, group in groups]
+    if slice_at is not None:
+        parts = zip(rows, table[header[slice_at]], strict=True)
+        rows = [replace(row, slice="" if part is None else str(part).strip()) for row, part in parts]
     return rows, content, [], seen
 
 

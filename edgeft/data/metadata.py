@@ -59,28 +59,43 @@ def with_groups(root: Path, places: Sequence[Path], rows: Sequence[Row], column:
 
     Raises DataError when no table has the column and one with file names, or an image is in none.
     """
-    groups: dict[str, str] = {}
-    for folder in dict.fromkeys((root, *places)):
-        for name in tables_in(folder):
-            groups |= _groups(read_table(folder / name), folder, column)
-    if not groups:
-        raise DataError(
-            f"no table beside the images of {root} has the columns file_name and {column}",
-            "add one, such as metadata.csv with file_name,label and that column",
-        )
+    groups = _beside(root, places, column)
     lost = [row for row in rows if not groups.get(os.path.normpath(str(row.content)))]
     if lost:
         raise DataError(f"the tables beside the images give {lost[0].id} no {column}", "fill it in for every image")
     return [replace(row, group=groups[os.path.normpath(str(row.content))]) for row in rows]
 
 
-def _groups(table: Table, folder: Path, column: str) -> dict[str, str]:
-    """Path of an image -> its group."""
+def with_slices(root: Path, places: Sequence[Path], rows: Sequence[Row], column: str) -> list[Row]:
+    """The rows with the slices that `column` of the tables beside the images gives them; "" where they give none.
+
+    Raises DataError when no table has the column and one with file names.
+    """
+    slices = _beside(root, places, column)
+    return [replace(row, slice=slices.get(os.path.normpath(str(row.content)), "")) for row in rows]
+
+
+def _beside(root: Path, places: Sequence[Path], column: str) -> dict[str, str]:
+    """Path of an image -> what `column` of a table beside the images says of it."""
+    found: dict[str, str] = {}
+    for folder in dict.fromkeys((root, *places)):
+        for name in tables_in(folder):
+            found |= _values(read_table(folder / name), folder, column)
+    if not found:
+        raise DataError(
+            f"no table beside the images of {root} has the columns file_name and {column}",
+            "add one, such as metadata.csv with file_name,label and that column",
+        )
+    return found
+
+
+def _values(table: Table, folder: Path, column: str) -> dict[str, str]:
+    """Path of an image -> its value."""
     at = find(table.header, _FILE_NAMES)
     if at is None or column not in table.header:
         return {}
-    group = table.header.index(column)
+    where = table.header.index(column)
     return {
-        os.path.normpath(folder / name): (values[group] or "").strip()
+        os.path.normpath(folder / name): (values[where] or "").strip()
         for _, values in table.rows if (name := values[at])
     }  # fmt: skip

@@ -29,6 +29,7 @@ def read_dataset(
     text_column: str | None = None,
     label_column: str | None = None,
     group_column: str | None = None,
+    slice_column: str | None = None,
     image_check: bool = True,
 ) -> Dataset:
     """The examples of `data` with labels, in three splits that are never empty.
@@ -38,12 +39,13 @@ def read_dataset(
     seed          of the splits that have to be made
     text_column, label_column   columns of a table; found by their usual names when None
     group_column  column of a table (or of one beside the images) whose equal values stay in one split
+    slice_column  column of such a table for whose values figures are given apart
     image_check   decode every image whole and refuse the lot when one is bad
 
     Raises DataError for everything that is wrong with the data.
     """
     reader = _reader(data)
-    found = reader.read(data, Columns(text_column, label_column, group_column), image_check)
+    found = reader.read(data, Columns(text_column, label_column, group_column, slice_column), image_check)
     return assemble(found, data, seed)
 
 

@@ -1,9 +1,9 @@
 """splits.jsonl of a run: which example was in which split, so that a later step takes the same ones unsplit anew.
 
-One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" where
-examples have one; of sentences {"split", "id", "tags" (names), "tag_ids", "sha256", "tokens"}. Texts are stored whole;
-the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their path inside the
-data folder (or whole, when they lie elsewhere, as Hub images do).
+One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" and
+"slice" where examples have one; of sentences {"split", "id", "tags" (names), "tag_ids", "sha256", "tokens"}. Texts are
+stored whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their
+path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def _row(example: Example, labels: tuple[str, ...], folder: Path) -> dict[str, A
     row: dict[str, Any] = {"id": example.id, **target_json(example.label, labels), **ids}
     if example.group:
         row["group"] = example.group
+    if example.slice:
+        row["slice"] = example.slice
     if not isinstance(example.content, Path):
         return {**row, "sha256": contents.digest(example.content), **contents.as_json(example.content)}
     sha256 = example.sha256 or files.sha256_file(example.content)
@@ -85,10 +87,10 @@ def _example(row: dict[str, Any], folder: Path, record: Path) -> Example:
         if contents.digest(content) != row["sha256"]:
             raise FolderError(f"{record}: the text of {row['id']} was changed", _AGAIN)
         label = row["label_id"] if "label_id" in row else tuple(row["tag_ids"])
-        return Example(row["id"], content, label, row["sha256"])
+        return Example(row["id"], content, label, row["sha256"], slice=row.get("slice", ""))
     image = folder / row["file"]
     if not image.is_file():
         raise DataError(f"{image} is missing, and the run was made with it", "put the data back where it was")
     if files.sha256_file(image) != row["sha256"]:
         raise DataError(f"{image} has changed since the run was made", "put the old file back, or tune again")
-    return Example(row["id"], image, row["label_id"], row["sha256"])
+    return Example(row["id"], image, row["label_id"], row["sha256"], slice=row.get("slice", ""))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeft.data.columns import Columns, group_position, text_and_label
+from edgeft.data.columns import Columns, position, text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
 from edgeft.data.imagefile import what_is
 from edgeft.data.listing import subfolders
@@ -113,7 +113,8 @@ def read_table(path: Path) -> Table:
 def table_rows(table: Table, columns: Columns) -> list[Row]:
     """Raises DataError: columns not found, and all rows without text, label or group, the first few by line."""
     text_at, label_at = text_and_label(table.header, columns.text, columns.label, str(table.path))
-    group_at = group_position(table.header, columns.group, str(table.path))
+    group_at = position(table.header, columns.group, str(table.path))
+    slice_at = position(table.header, columns.slice, str(table.path))
     rows, gaps = [], []
     for line, values in table.rows:
         text, label = values[text_at] or "", one_form((values[label_at] or "").strip())
@@ -125,7 +126,8 @@ def table_rows(table: Table, columns: Columns) -> list[Row]:
         if gap:
             gaps.append(f"line {line} has {gap}")
         else:
-            rows.append(Row(f"{table.path.name}:{line}", text, label, sha256_text(text), group))
+            part = "" if slice_at is None else (values[slice_at] or "").strip()
+            rows.append(Row(f"{table.path.name}:{line}", text, label, sha256_text(text), group, slice=part))
     if gaps:
         more = f" and {len(gaps) - _NAMED} more rows" if len(gaps) > _NAMED else ""
         raise DataError(

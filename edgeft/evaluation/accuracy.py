@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeft.data.dataset import Example
 from edgeft.errors import DataError
 from edgeft.evaluation import stats
 from edgeft.evaluation.samples import Arrays, Samples
 from edgeft.evaluation.session import feed_for, run_logits
 from edgeft.evaluation.shelf import Shelf
-from edgeft.tasks.task import ASKED, Scores, Task, answers_each, answers_in, labels_of, owners_of
+from edgeft.tasks.task import ASKED, Scores, Task, answers_each, answers_in, examples_of, labels_of, owners_of
 
 # MLPerf's closed division: at least 99 % of the original's score.
 MARGIN_SHARE = 0.01
@@ -41,6 +42,10 @@ class Answers:
     def n(self) -> int:
         """Examples that could be read."""
         return len(np.unique(self.positions if self.owners is None else self.owners))
+
+    def examples(self, samples: Samples) -> list[Example]:
+        """Those that could be read, as `Scores.correct` has them; of one in several parts the first."""
+        return examples_of([samples.examples[position] for position in np.unique(self.positions)])
 
 
 def answer_all(

@@ -28,6 +28,7 @@ from edgeft.evaluation import (
     presets,
     probe,
     record,
+    slices,
 )  # fmt: skip
 from edgeft.evaluation.conditions import Snapshot
 from edgeft.evaluation.heap import left_out
@@ -133,7 +134,9 @@ def evaluate(spec: EvalSpec) -> Result | None:
             if name != baseline
         },
     }
-    found = flags.gather(
+    parts = [example.slice for example in answers.examples(samples)]
+    found = slices.add(document, {name: scored[name][1].correct for name in names}, parts)
+    found += flags.gather(
         document, before, settings, preset, samples, spec.limit, series, probes, probe_s, answers.faulty
     )
     found += [*energy_flags.energy_flags(joules, query_s, document["system"]), *energy_model.flags(spent)]

@@ -28,6 +28,18 @@ def t_975(df: int) -> float:
     return _T_975[max(known for known in _T_975 if known <= df)]
 
 
+def mean_interval(values: Sequence[float], shared: float = 0.0) -> tuple[float, float, float]:
+    """Mean of repeated measurements with its 95 % t interval (mean, low, high).
+
+    shared  0 for independent ones; where each value is measured on another split of the same examples, test examples
+            over training examples: the variance of the mean is then (1 / n + shared) of that of the values (Nadeau and
+            Bengio 2003, "Inference for the generalization error", section 3)
+    """
+    data, n = np.asarray(values, dtype=np.float64), len(values)
+    half = t_975(n - 1) * float(data.std(ddof=1)) * math.sqrt(1 / n + shared)
+    return float(data.mean()), float(data.mean()) - half, float(data.mean()) + half
+
+
 @dataclass(frozen=True)
 class Ratio:
     """Geometric mean of paired ratios with its 95 % interval; `low`/`high` are None for a single pair."""
@@ -79,6 +91,14 @@ def paired_difference(b: int, c: int, n: int) -> Paired:
 def count_discordant(baseline: NDArray[np.bool_], new: NDArray[np.bool_]) -> tuple[int, int]:
     """(b, c) of two right/wrong vectors [n] over the same samples."""
     return int(np.sum(baseline & ~new)), int(np.sum(~baseline & new))
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a share (Wilson 1927): never outside 0..1, and no point where all or none is right."""
+    share, z2 = right / n, Z_975**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z_975 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def verdict(low: float, high: float, margin: float) -> str:

@@ -32,6 +32,7 @@ def render(result: Result) -> str:
             section("Flags", [_flag(flag) for flag in flags]),
             section("Budget", [_limit(line) for line in budget_lines(document)]),
             "<h2>Plots</h2>", _legend(document), charts(plots.all_plots(result)),
+            "<h2>Right answers by slice</h2>" + pairs(words.slices(document)) if words.slices(document) else "",
             *what_changed(result),
             "<h2>All figures</h2>", table(("", *document["variants"]), figures.rows(document), "figures"),
             "<h2>Conditions</h2>", pairs(words.conditions(document)),

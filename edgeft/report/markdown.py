@@ -55,12 +55,18 @@ def render(result: Result) -> str:
             map(words.flag_line, document["validity"]["flags"]),
         ),
         section("Budget", budget_lines(document)),
+        _slices(document),
         "## Conditions\n\n" + table(("condition", "value"), words.conditions(document)),
         "## All figures\n\n" + table(("figure", *document["variants"]), figures.rows(document)),
         f"Pareto front of {words.metric(document)} and median latency: {', '.join(plots.pareto(document))}.",
         *what_changed(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _slices(document: Mapping[str, Any]) -> str:
+    found = words.slices(document)
+    return "## Right answers by slice\n\n" + table(("slice", "right [95 %], change in points"), found) if found else ""
 
 
 def what_changed(result: Result) -> Iterator[str]:

@@ -24,6 +24,7 @@ def render(result: Result) -> str:
         _listed(words.energy_pairs(document)),
         _listed(words.conditions(document)),
         _listed(words.details(document)),
+        _titled("right answers by slice", (f"{part}: {text}" for part, text in words.slices(document))),
         _titled("claims", map(words.claim_line, document["claims"])),
         _titled("flags" if document["validity"]["valid"] else "flags: NOT VALID", _flags(document)),
         _titled("budget", budget_lines(document)),

@@ -293,6 +293,23 @@ def details(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def slices(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(slice, right answers of every variant on it, with the change against the baseline); empty without slices."""
+    entries = {name: one["accuracy"].get("slices", {}) for name, one in document["variants"].items()}
+    names = list(dict.fromkeys(part for one in entries.values() for part in one))
+    return [(part, "; ".join(_on_slice(document, part, name, one) for name, one in entries.items())) for part in names]
+
+
+def _on_slice(document: Mapping[str, Any], part: str, name: str, found: Mapping[str, Any]) -> str:
+    one = found[part]
+    low, high = (f"{100 * bound:.1f}" for bound in one["ci95"])
+    if name == document["baseline"]:
+        return f"n {one['n']}, {name} {percent(one['right'])} [{low}, {high}]"
+    change = document["comparisons"][name]["accuracy"]["slices"][part]
+    mark = " (!)" if change["worse"] else ""
+    return f"{name} {percent(one['right'])}, {points(change['diff'])} {interval_points(change['ci95'])}{mark}"
+
+
 def claim_line(claim: Mapping[str, Any]) -> str:
     return f"{'' if claim['valid'] else 'NOT VALID: '}{claim['text']} ({claim['basis']})"
 

@@ -1,6 +1,7 @@
 """The held-out examples of a bundle: raw, byte for byte, each with its hash.
 
-eval/examples.jsonl   one line an example: {"id", "label" (name) | "tags" (names), "file" | "text" | "tokens", "sha256"}
+eval/examples.jsonl   one line an example: {"id", "label" (name) | "tags" (names), "file" | "text" | "tokens",
+                      "sha256"}, with "slice" where the examples have one
 eval/00000.jpg ...    images, copied unchanged
 
 The list is plain ASCII (other letters as \\u escapes): U+2028 and its like in a text would end a line for some readers.
@@ -40,6 +41,8 @@ def write_examples(folder: Path, examples: Sequence[Example], labels: Sequence[s
 
 def _write_one(folder: Path, number: int, example: Example, labels: Sequence[str]) -> dict[str, Any]:
     line = {"id": example.id, **target_json(example.label, labels)}
+    if example.slice:
+        line["slice"] = example.slice
     if not isinstance(example.content, Path):
         return {**line, **contents.as_json(example.content), "sha256": contents.digest(example.content)}
     suffix = example.content.suffix.lower()
@@ -85,7 +88,7 @@ def _read_one(folder: Path, where: str, text: str, ids: Mapping[str, int]) -> Ex
     found = contents.digest(content)
     if found != sha256:
         raise FolderError(f"{where}: {line.get('file', 'the text')} is not what was exported: it was changed", _AGAIN)
-    return Example(name, content, label, found)
+    return Example(name, content, label, found, slice=str(line.get("slice", "")))
 
 
 def _inside(name: str, where: str) -> Path:

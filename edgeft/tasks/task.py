@@ -93,6 +93,16 @@ def owners_of(queries: Sequence[Example]) -> NDArray[np.int64] | None:
     return np.repeat(np.array(each, np.int64), answers_each(queries))
 
 
+def examples_of(queries: Sequence[Example]) -> list[Example]:
+    """One query of each example, in the order in which `Task.score` sees the examples: the first of its parts."""
+    owners = owners_of(queries)
+    if owners is None:
+        return list(queries)
+    firsts = np.unique(owners, return_index=True)[1]
+    asked = [query for query, n in zip(queries, answers_each(queries), strict=True) for _ in range(n)]
+    return [asked[at] for at in firsts]
+
+
 @dataclass(frozen=True)
 class Scores:
     """How good predictions are.

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ from edgeft.tasks.task import Encoder, Task
 from edgeft.tuning import floating, qat
 from edgeft.tuning.advice import advice
 from edgeft.tuning.architecture import head_names
-from edgeft.tuning.augment import DEFAULT, augmentation, enlarged
+from edgeft.tuning.augment import cuts_views, enlarged, variation
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.better import Choice, better
 from edgeft.tuning.features import Features
+from edgeft.tuning.few import chosen
 from edgeft.tuning.fit import fit_lines, fit_of
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors, learning, learns_only, prove_unchanged
 from edgeft.tuning.frozen import Backbone, Subject, on_features
@@ -81,11 +83,12 @@ def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None
 
     Raises what the real run would before it trains.
     """
+    epochs = chosen(spec, dataset).epochs
     with tempfile.TemporaryDirectory() as workspace:
         folder = Path(workspace)
         loaded = _load(find_source(spec.model, folder / "original"), task, dataset, spec.seed)
-        refuse_untrained(spec.epochs, loaded.fresh)
-        _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs)], loaded.fresh)
+        refuse_untrained(epochs, loaded.fresh)
+        _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, epochs)], loaded.fresh)
         described = _describe(task, loaded.model, loaded.processor, spec.image_size, spec.max_length, folder)
         if wish.patterns and scheme is not None:
             qat.built(loaded.model, scheme, task.encoder(described, folder), dataset.splits["train"], wish)
@@ -191,16 +194,16 @@ def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
 
 
 def training_side(
-    job: Job, encoder: Encoder, augment: str | None, weights: str, smoothing: float, focal: float = 0.0
+    job: Job, encoder: Encoder, augment: str, weights: str, smoothing: float, focal: float = 0.0
 ) -> tuple[Collate, Loss]:
-    """How training batches are made (augmented, if images) and what the float phase minimises."""
-    vary = None
-    if job.task.content == "image":
-        description = (job.state.done("prepared") or {})["preprocessing"]
-        vary = augmentation(augment or DEFAULT, description["height"], description["width"])
-        encoder = job.task.encoder(enlarged(description), job.folder) if vary else encoder
-    balance = class_weights(weights, job.splits["train"], len(job.dataset.labels))
-    return Collate(encoder, job.seed, vary), cross_entropy(balance, smoothing, focal)
+    """How training batches are made and varied (see edgeft.policies), and what the float phase minimises."""
+    description, n_labels = (job.state.done("prepared") or {})["preprocessing"], len(job.dataset.labels)
+    if cuts_views(augment):
+        encoder = job.task.encoder(enlarged(description), job.folder)
+    balance = class_weights(weights, job.splits["train"], n_labels)
+    return Collate(encoder, job.seed, variation(augment, description, n_labels)), cross_entropy(
+        balance, smoothing, focal
+    )
 
 
 def float_phase(
@@ -260,10 +263,11 @@ def _train(
     train, validation = (job.splits[split] for split in ("train", "validation"))
     recipe, subject = stage.recipe, Subject(model, judge, train, collate)
     if probed and not collate.varies and learns_only(model, head_names(model)):
-        console.say("nothing but the head learns and images are not varied: the probe is what training would find")
+        console.say("nothing but the head learns and examples are not varied: the probe is what training would find")
         recipe = replace(recipe, epochs=0)
     if recipe.epochs > 0:
-        alone = on_features(subject, validation, recipe.epochs, job.seed, _inputs(job))
+        views = min(recipe.views, ceil(recipe.epochs))
+        alone = on_features(subject, validation, views, job.seed, _inputs(job))
         # Loader processes would only copy features to and fro.
         subject, recipe = (subject, recipe) if alone is None else (alone, replace(recipe, workers=0))
     return floating.fine_tune(

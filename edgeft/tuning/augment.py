@@ -1,15 +1,16 @@
-"""Vary training images after they were encoded, so that the device's preprocessing stays the one and only.
+"""What --augment does to training examples. Images are varied after they were encoded, so that the device's
+preprocessing stays the one and only.
 
-Training encodes with the same description, a third larger: a view is cut from more pixels than the model sees, and is
-as sharp as the images of the device. A net trained on enlarged, blurred views answers worse on sharp ones.
-
-"crop" zooms, shifts and turns a little and changes the light; it is safe for digits and writing. "flip" also mirrors
-left and right: for photographs, never for anything that can be read.
+"crop" zooms, shifts and turns a little and changes the light; it is safe for digits and writing. "flip" does the same
+and mirrors left and right: for photographs, never for anything that can be read. Both encode with the same description
+a third larger: a view is cut from more pixels than the model sees, and is as sharp as the images of the device. A net
+trained on enlarged, blurred views answers worse on sharp ones. Colours, RandAugment, mixtures and words are in
+edgeft.tuning.pixels, mixing and words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgeft.tuning.batches import Augment
+from edgeft import policies
+from edgeft.tuning.batches import Augment, Variation
+from edgeft.tuning.mixing import MIXING, Mix
+from edgeft.tuning.pixels import Change, Colour, RandAugment, pixels
+from edgeft.tuning.words import Reword
 
-DEFAULT = "crop"
 # How much larger than the model's input images are encoded for training.
 ROOM = 4 / 3
 # Share of the image's side that is kept: 0.75 keeps 56 % of the area, inside the 8 % .. 100 % of the ImageNet recipe
@@ -65,9 +69,58 @@ class Vary:
         return (turned * np.float32(gain) + np.float32(offset)).astype(np.float32)
 
 
-def augmentation(kind: str, height: int, width: int) -> Augment | None:
-    """What --augment `kind` does for a model that sees `height` x `width` pixels: none, crop or flip."""
-    return None if kind == "none" else Vary(kind == "flip", height, width)
+@dataclass(frozen=True)
+class Chain:
+    """One variation after the other."""
+
+    steps: tuple[Augment, ...]
+
+    def __call__(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        for step in self.steps:
+            image = step(image, rng)
+        return image
+
+
+def variation(given: str, preprocessing: Mapping[str, Any], n_labels: int) -> Variation:
+    """What --augment `given` (see edgeft.policies) does to examples encoded by the description `preprocessing`."""
+    strength = policies.strengths(given)
+    ways = tuple((name, strength[name]) for name in MIXING if name in strength)
+    reword = Reword(strength.get("word-dropout", 0.0), strength.get("word-swap", 0.0))
+    return Variation(
+        image=_of_one_image(strength, preprocessing),
+        text=reword if reword != Reword() else None,
+        batch=Mix(ways, n_labels) if ways else None,
+    )
+
+
+def cuts_views(given: str) -> bool:
+    """Are views cut from larger images?"""
+    return not _VIEWS.isdisjoint(policies.strengths(given))
+
+
+_VIEWS = {"crop", "flip"}
+
+
+def _of_one_image(strength: Mapping[str, float], preprocessing: Mapping[str, Any]) -> Augment | None:
+    steps: list[Augment] = []
+    if not _VIEWS.isdisjoint(strength):
+        steps.append(Vary("flip" in strength, preprocessing["height"], preprocessing["width"]))
+    changes = tuple(made(strength[name], preprocessing) for name, made in _CHANGES.items() if name in strength)
+    if changes:
+        steps.append(pixels(changes, preprocessing))
+    return Chain(tuple(steps)) if len(steps) > 1 else steps[0] if steps else None
+
+
+def _rand_augment(magnitude: float, preprocessing: Mapping[str, Any]) -> Change:
+    mean = [round(value / preprocessing["rescale"]) for value in preprocessing["mean"]]
+    ordered = mean if preprocessing["channels"] == "RGB" else mean[::-1]
+    return RandAugment(magnitude, tuple(min(255, max(0, value)) for value in ordered))
+
+
+_CHANGES: Mapping[str, Callable[[float, Mapping[str, Any]], Change]] = {
+    "colour": lambda share, _: Colour(share),
+    "randaugment": _rand_augment,
+}
 
 
 def _random_view(rng: np.random.Generator, height: int, width: int, mirror: bool) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,32 @@ from edgeft.tasks.task import ASKED, IGNORED, Encoder, TensorSpec, labels_of, wi
 _POOL_BATCHES = 50
 
 Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+Reword = Callable[[str, np.random.Generator], str]
+# (images [n, 3, H, W], labels [n], rng) -> images and label shares [n, labels]
+Mix = Callable[[NDArray[np.float32], NDArray[np.int64], np.random.Generator], tuple[NDArray[Any], NDArray[Any]]]
 Key = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How training examples are varied; None is not at all. All of it can be sent to loader processes.
+
+    image   one encoded image
+    text    one text, before it is encoded
+    batch   the images of a batch with each other, and their labels with them
+    """
+
+    image: Augment | None = None
+    text: Reword | None = None
+    batch: Mix | None = None
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, each.name) is not None for each in fields(self))
+
+
+NO_VARIATION = Variation()
+# Beside seed, epoch and index of its first example: what a batch draws has nothing to do with what that example drew.
+_OF_BATCH = 1
 
 
 class Order(Sampler[Key]):
@@ -99,10 +125,11 @@ class Samples(Dataset[tuple[Key, Example]]):
 
 
 class Collate:
-    """Encode a batch; training images are varied by a random number generator of (seed, epoch, index)."""
+    """Encode a batch; training examples are varied by a random number generator of (seed, epoch, index), and mixed by
+    one of the first of them, so that a resumed run sees the same."""
 
-    def __init__(self, encoder: Encoder, seed: int, augment: Augment | None = None) -> None:
-        self._encoder, self._seed, self._augment = encoder, seed, augment
+    def __init__(self, encoder: Encoder, seed: int, variation: Variation = NO_VARIATION) -> None:
+        self._encoder, self._seed, self._variation = encoder, seed, variation
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -112,22 +139,42 @@ class Collate:
     @property
     def varies(self) -> bool:
         """Is an example another one in every epoch?"""
-        return self._augment is not None
+        return bool(self._variation)
+
+    @property
+    def mixes(self) -> bool:
+        """Does an example depend on the others of its batch?"""
+        return self._variation.batch is not None
 
     @property
     def variation(self) -> str:
         """How examples are varied, with the seed; empty when they are not."""
-        return f"{self._augment!r}, seed {self._seed}" if self._augment is not None else ""
+        return f"{self._variation!r}, seed {self._seed}" if self.varies else ""
 
     def __call__(self, batch: Sequence[tuple[Key, Example]]) -> dict[str, Tensor]:
-        arrays = dict(self._encoder([example.content for _, example in batch]))
-        if self._augment is not None:
+        """Tensors by input name, and `labels`: int64 [n] or [n, positions], or of mixed images their shares, float32
+        [n, labels]."""
+        keys, examples = [key for key, _ in batch], [example for _, example in batch]
+        arrays = self._varied(keys, dict(self._encoder(self._contents(keys, examples))))
+        labels: NDArray[Any] = _labels(examples, arrays)
+        if self._variation.batch is not None:
             name = self._encoder.inputs[0].name
-            arrays[name] = self._varied(arrays[name], [key for key, _ in batch])
-        labels = _labels([example for _, example in batch], arrays)
+            rng = np.random.default_rng([self._seed, *keys[0], _OF_BATCH])
+            arrays[name], labels = self._variation.batch(arrays[name], labels, rng)
         return {**tensors_of(without_mask(arrays)), "labels": torch.from_numpy(labels)}
 
-    def _varied(self, images: NDArray[np.float32], keys: Sequence[Key]) -> NDArray[np.float32]:
-        assert self._augment is not None
+    def _contents(self, keys: Sequence[Key], examples: Sequence[Example]) -> list[Any]:
+        reword = self._variation.text
+        if reword is None:
+            return [example.content for example in examples]
+        pairs = zip(keys, examples, strict=True)
+        return [reword(str(example.content), np.random.default_rng([self._seed, *key])) for key, example in pairs]
+
+    def _varied(self, keys: Sequence[Key], arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        augment = self._variation.image
+        if augment is None:
+            return arrays
+        name = self._encoder.inputs[0].name
         rngs = [np.random.default_rng([self._seed, *key]) for key in keys]
-        return np.stack([self._augment(image, rng) for image, rng in zip(images, rngs, strict=True)])
+        varied = np.stack([augment(image, rng) for image, rng in zip(arrays[name], rngs, strict=True)])
+        return {**arrays, name: varied}

@@ -1,4 +1,4 @@
-"""The end of a run: curves.png, then tuned.json, which makes the folder whole."""
+"""The end of a run: curves.png, confusion.png and the model card, then tuned.json, which makes the folder whole."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import datetime
 import json
 import platform
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import edgeft
-from edgeft import files
+from edgeft import files, policies
 from edgeft.quant.store import chosen_layers
 from edgeft.runfolder import DOCUMENT, SCHEMA, Run
+from edgeft.tuning.card import CARD, card
 from edgeft.tuning.curves import draw_curves
 from edgeft.tuning.job import Job, data_folder
+from edgeft.tuning.licence import licence_of
+from edgeft.tuning.matrix import draw_confusion
 from edgeft.tuning.plan import counts
 from edgeft.tuning.target import Target
 from edgeft.tuning.watch import METRICS
@@ -23,15 +27,23 @@ from edgeft.tuning.watch import METRICS
 _PACKAGES = ("torch", "transformers", "timm", "accelerate", "tokenizers", "Pillow", "numpy", "safetensors")
 
 
-def finish(job: Job, target: Target) -> Run:
-    """Draw the curves, write tuned.json last, and return the run."""
+def finish(job: Job, target: Target, chosen: Mapping[str, Any], energy: Mapping[str, Any]) -> Run:
+    """Draw the pictures and write the model card, then tuned.json, and return the run.
+
+    chosen  values of settings that depend on the examples, see edgeft.tuning.few
+    energy  see edgeft.tuning.joules
+    """
     draw_curves(job.folder / METRICS, job.folder / "curves.png")
+    found = {name: splits["test"]["confusion"] for name, splits in _classes(job).items()}
+    draw_confusion(found, job.dataset.labels, job.folder / "confusion.png")
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-    files.write_json(job.folder / DOCUMENT, _document(job, target))
+    document = {**_document(job, target, chosen), "energy": dict(energy)}
+    files.write_text(job.folder / CARD, card(document))
+    files.write_json(job.folder / DOCUMENT, document)
     return Run.open(job.folder)
 
 
-def _document(job: Job, target: Target) -> dict[str, Any]:
+def _document(job: Job, target: Target, chosen: Mapping[str, Any]) -> dict[str, Any]:
     original, prepared, floating = (job.state.done(phase) or {} for phase in ("original", "prepared", "float"))
     quantized = job.state.done("quantized") or {}
     dataset = job.dataset
@@ -40,6 +52,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         "edgeft": edgeft.__version__,
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "settings": dict(job.settings),
+        "chosen": dict(chosen),
         "versions": _versions(),
         "seed": job.seed,
         "device": str(job.device),
@@ -62,7 +75,9 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
             "kind": original["source"]["kind"],
             "original_answers_task": original["answers"],
             "sha256": original["sha256"],
+            **({"licence": licence} if (licence := licence_of(Path(original["source"]["place"]))) else {}),
         },
+        "augmentation": policies.record(job.settings.get("augment") or policies.usual(job.task.content)),
         "freeze": job.settings["freeze"],
         "frozen": floating["frozen"],
         "stages": floating["stages"],
@@ -72,6 +87,7 @@ def _document(job: Job, target: Target) -> dict[str, Any]:
         "scheme": target.scheme_name,
         "profile": target.profile,
         "scores": _scores(job),
+        "classes": _classes(job),
         "kept": quantized.get("kept", "float"),
         "best_epoch": floating["best_epoch"],
         "qat_best_epoch": quantized.get("best_epoch", 0.0),
@@ -99,7 +115,25 @@ def _quantization(job: Job) -> dict[str, Any]:
 
 
 def _scores(job: Job) -> dict[str, Any]:
-    """Scores by state of the model; what was not measured is absent."""
+    """Scores by state of the model and split; what was not measured is absent."""
+    return {
+        name: {split: _without_classes(one) for split, one in scores.items()} for name, scores in _scored(job).items()
+    }
+
+
+def _without_classes(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What fits in a line: of the figures by class only those that are one number, as macro-F1."""
+    kept = {key: value for key, value in entry.items() if key != "classes"}
+    return {**kept, **{key: value for key, value in entry["classes"].items() if isinstance(value, float)}}
+
+
+def _classes(job: Job) -> dict[str, Any]:
+    """Figures by class and the confusion matrix of the float model, and of the quantized one that the run ends with."""
+    found = {name: scores for name, scores in _scored(job).items() if name in ("float", "quantized")}
+    return {name: {split: one["classes"] for split, one in scores.items()} for name, scores in found.items()}
+
+
+def _scored(job: Job) -> dict[str, Any]:
     found = {"original": job.state.done("original_scores")}
     found |= {phase: (job.state.done(phase) or {}).get("scores") for phase in ("float", "ptq", "quantized")}
     return {name: scores for name, scores in found.items() if scores}

@@ -7,7 +7,6 @@ of varied views; every epoch takes one of them at random. Dropout between the ba
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,13 +22,11 @@ from edgeft.data.dataset import Example
 from edgeft.quant.feed import batch_for, logits_of, text_lengths
 from edgeft.tasks.task import TensorSpec
 from edgeft.tuning.architecture import head_names
-from edgeft.tuning.batches import Collate, Key
+from edgeft.tuning.batches import Collate, Key, Variation
 from edgeft.tuning.freeze import digest_of, hash_tensors, learns_only
 from edgeft.tuning.score import Judge
 from edgeft.tuning.store import FeatureStore
 
-# Varied views of a training image that are kept: each costs a pass over the images.
-VIEWS = 4
 _NAME = "features"
 Rows = NDArray[np.float32]
 
@@ -163,11 +160,17 @@ class Subject:
 
 
 def on_features(
-    subject: Subject, validation: Sequence[Example], epochs: float, seed: int, describe: Mapping[str, Any]
+    subject: Subject, validation: Sequence[Example], views: int, seed: int, describe: Mapping[str, Any]
 ) -> Subject | None:
-    """The head alone in place of the whole model, when it alone learns and reads nothing but features; else None."""
+    """The head alone in place of the whole model, when it alone learns and reads nothing but features; else None.
+
+    views   how many are kept of each training example, if examples are varied; each costs a pass over them
+    """
     model, collate = subject.model, subject.collate
     if not learns_only(model, head_names(model)):
+        return None
+    if collate.mixes:
+        console.say("images are mixed anew in every step: the frozen backbone runs in all epochs, and nothing is kept")
         return None
     device = next(model.parameters()).device
     plain = Collate(subject.judge.encoder, seed)
@@ -178,7 +181,7 @@ def on_features(
             "the backbone is frozen and runs in every epoch all the same: its head does not read one vector an example"
         )
         return None
-    views = min(VIEWS, math.ceil(epochs)) if collate.varies else 1
+    views = views if collate.varies else 1
     backbone = Backbone(model, head, describe)
     total = len(subject.examples) * views + len(validation)
     with console.bar("reading features", total, "samples") as bar:
@@ -189,7 +192,7 @@ def on_features(
     encoder = Given(rows.shape[2:])
     examples = [_with(example, row) for example, row in zip(subject.examples, rows, strict=True)]
     judge = subject.judge.on(encoder, {"validation": [_with(e, row) for e, row in zip(validation, held, strict=True)]})
-    return Subject(HeadOnly(head), judge, examples, Collate(encoder, seed, one_view))
+    return Subject(HeadOnly(head), judge, examples, Collate(encoder, seed, Variation(one_view)))
 
 
 def _with(example: Example, features: Rows) -> Example:

@@ -16,7 +16,7 @@ from edgeft.runfolder import DOCUMENT, RunState
 from edgeft.tasks.task import Task
 
 # These may differ between the first call and the one that goes on: they do not change what is computed.
-_FREE = ("output", "resume", "dry_run", "workers", "report_to", "device")
+_FREE = ("output", "resume", "dry_run", "workers", "report_to", "device", "repeats")
 
 
 @dataclass

@@ -21,16 +21,21 @@ LABEL_SHARE = 0.3
 
 
 def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0, focal: float = 0.0) -> Loss:
-    """Cross-entropy of logits [n, labels] with labels [n], or of [n, positions, labels] with [n, positions] over the
-    positions that are asked for; `weights` [labels]; smoothing as in arXiv 1512.00567.
+    """Cross-entropy of logits [n, labels] with labels [n], or with shares of labels [n, labels] whose rows sum to 1, or
+    of [n, positions, labels] with [n, positions] over the positions that are asked for; `weights` [labels]; smoothing
+    as in arXiv 1512.00567.
 
     focal   gamma of arXiv 1708.02002: each example counts (1 - p)^gamma of its own, p being the share that its label
             gets; 0 is plain cross-entropy
+
+    The loss of shares is the mean of those of the labels, by their shares, as arXiv 1710.09412 has it for mixup.
     """
 
     def loss(logits: Tensor, labels: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         logits, labels = asked(logits, labels)
         scaled = None if weights is None else weights.to(logits)
+        if labels.dim() == 2:
+            return _of_shares(logits, labels.to(logits), scaled, smoothing, focal)
         if not focal:
             return F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing)
         each = F.cross_entropy(logits, labels, weight=scaled, label_smoothing=smoothing, reduction="none")
@@ -42,11 +47,24 @@ def cross_entropy(weights: Tensor | None = None, smoothing: float = 0.0, focal: 
 
 
 def asked(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [answers, labels] and labels [answers]: padding, and positions whose output is no answer, left out."""
-    if labels.dim() == 1:
+    """Logits [answers, labels] and labels [answers]: padding, and positions whose output is no answer, left out.
+
+    Shares of labels, which are no integers, belong to one answer each.
+    """
+    if labels.dim() == 1 or labels.is_floating_point():
         return logits, labels
     wanted = labels != IGNORED
     return logits[wanted], labels[wanted]
+
+
+def _of_shares(logits: Tensor, shares: Tensor, weights: Tensor | None, smoothing: float, focal: float) -> Tensor:
+    """What `loss` says for labels of one example each, for every label [n, labels], then the mean by `shares`."""
+    scale = torch.ones(logits.shape[1]).to(logits) if weights is None else weights
+    surprise = -scale * F.log_softmax(logits, dim=-1)
+    each = (1 - smoothing) * surprise + smoothing * surprise.mean(dim=-1, keepdim=True)
+    if focal:
+        each = (1 - logits.softmax(dim=-1)) ** focal * each
+    return (shares * each).sum() / (shares * scale).sum()
 
 
 def distillation(teacher: nn.Module, weights: Tensor | None = None, features: Features | None = None) -> Loss:

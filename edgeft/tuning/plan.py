@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeft.data.dataset import Dataset
 from edgeft.data.targets import TARGETS
 from edgeft.tasks.task import Task
+from edgeft.tuning.classes import class_errors
 from edgeft.tuning.freeze import learning
 from edgeft.tuning.load import Loaded
 from edgeft.tuning.parts import table
@@ -60,8 +61,8 @@ def plan_lines(
         *data_lines(dataset),
         *(line for number, stage in enumerate(stages) for line in _stage(loaded, stage, number, n)),
         _quantization(target, qat, n),
-        f"writes: {output}/ tuned.json, metrics.jsonl, curves.png, splits.jsonl, original/, float/"
-        + (", quantized/" if target.scheme else ""),
+        f"writes: {output}/ tuned.json, metrics.jsonl, curves.png, confusion.png, splits.jsonl, README.md, "
+        "original/, float/" + (", quantized/" if target.scheme else ""),
     ]
 
 
@@ -86,9 +87,28 @@ def _quantization(target: Target, qat: Recipe, n: int) -> str:
     return f"quantization: {target.scheme.title} for {target.profile or 'no profile'}; {_training(qat, n)}, fp32"
 
 
-def score_lines(metric: str, scores: dict[str, Any]) -> list[str]:
-    """The scores of every state of the model, as a small table."""
+def result_lines(metric: str, document: Mapping[str, Any]) -> list[str]:
+    """The scores of every state of the model as a small table, then the classes that the last one gets wrong."""
     lines = [f"{metric:<12}{'validation':>12}{'test':>10}"]
-    for name, found in scores.items():
+    for name, found in document["scores"].items():
         lines.append(f"{name:<12}{found['validation']['value']:>12.4f}{found['test']['value']:>10.4f}")
-    return lines
+    name, classes = list(document["classes"].items())[-1]
+    apart = document["scores"][name]["test"].get("slices", {})
+    return [*lines, *class_errors(f"{name} on test", classes["test"]), *slice_lines(f"{name} on test", apart)]
+
+
+def slice_lines(title: str, found: Mapping[str, Any]) -> list[str]:
+    """The slices with the fewest right answers, with their intervals; nothing without slices."""
+    if not found:
+        return []
+    order = sorted(found, key=lambda part: found[part]["right"])[:_SLICES_SHOWN]
+    width = max(len(part) for part in order)
+    more = f", the {len(order)} worst of {len(found)} slices" if len(found) > len(order) else " by slice"
+    return [
+        f"{title}{more}: share of right answers and its 95 % interval",
+        *(f"  {part:<{width}}{found[part]['n']:>8,}  {found[part]['right']:.4f}  "
+          f"[{found[part]['ci95'][0]:.4f}, {found[part]['ci95'][1]:.4f}]" for part in order),
+    ]  # fmt: skip
+
+
+_SLICES_SHOWN = 10

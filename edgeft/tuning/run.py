@@ -6,23 +6,28 @@ one it finished.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from torch import nn
 from transformers import TrainerCallback
 
-from edgeft import console
+from edgeft import console, policies
+from edgeft.budget import Limit
 from edgeft.data.dataset import Dataset
 from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
-from edgeft.tuning import acts, defaults, study
+from edgeft.tuning import acts, constraints, defaults, repeats, study
 from edgeft.tuning.document import finish
+from edgeft.tuning.few import chosen, few_lines
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
+from edgeft.tuning.joules import metered
 from edgeft.tuning.load import quiet_transformers
-from edgeft.tuning.plan import data_lines, plan_lines, score_lines
+from edgeft.tuning.plan import data_lines, plan_lines, result_lines
 from edgeft.tuning.qat import qat_recipe
 from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
 from edgeft.tuning.search import search
@@ -37,19 +42,18 @@ def tune(spec: TuneSpec) -> Run | None:
     Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
     """
     acts.refuse_place(spec.output, spec.data)
-    refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs))
+    repeats.refuse_both(spec)
+    refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs or math.inf))
+    limits: tuple[Limit, ...] = ()
     if spec.search:
         study.refuse_missing()
+        spec, limits = constraints.split(spec)
     quiet_transformers()
     # both refuse what is wrong before all examples are read
     target, _ = find_target(spec.profile, spec.scheme), defaults.device(spec.device)
-    dataset = read_dataset(
-        spec.data,
-        seed=spec.seed,
-        text_column=spec.text_column,
-        label_column=spec.label_column,
-        group_column=spec.group_column,
-    )
+    dataset = _read(spec, spec.seed)
+    if spec.repeats > 1 and not spec.dry_run:
+        return repeats.repeat(spec, dataset, lambda seed: _read(spec, seed, image_check=False), tune_on)
     if not spec.search:
         return tune_on(spec, dataset)
     task = find_task(spec.task, dataset)
@@ -58,11 +62,24 @@ def tune(spec: TuneSpec) -> Run | None:
     tried = space(spec, model, task.content, target.scheme is not None, len(dataset.splits["train"]))
     if spec.dry_run:
         tune_on(spec, dataset)
-        console.result(f"search: {spec.search} trials of {', '.join(tried)}")
+        kept = f", keeping to {', '.join(limit.text for limit in limits)}" if limits else ""
+        console.result(f"search: {spec.search} trials of {', '.join(tried)}{kept}")
         return None
     for line in data_lines(dataset):
         console.say(line)
-    return search(spec, dataset, tried, tune_on)
+    return search(spec, dataset, tried, tune_on, limits)
+
+
+def _read(spec: TuneSpec, seed: int, image_check: bool = True) -> Dataset:
+    return read_dataset(
+        spec.data,
+        seed=seed,
+        text_column=spec.text_column,
+        label_column=spec.label_column,
+        group_column=spec.group_column,
+        slice_column=spec.slice_column,
+        image_check=image_check,
+    )
 
 
 def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallback] = ()) -> Run | None:
@@ -70,15 +87,18 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
 
     callbacks   look on in the float phase, and may end it
     """
-    steps = kinds_and_epochs(spec.freeze, spec.epochs)
+    settings = chosen(spec, dataset)
+    steps = kinds_and_epochs(spec.freeze, settings.epochs)
     kinds = [kind for kind, _ in steps]
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
     task = find_task(spec.task, dataset)
-    of_images = {"image-size": spec.image_size, "augment": spec.augment}
+    of_images = {"image-size": spec.image_size}
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
     acts.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
     acts.refuse_unsampled(spec.sampling, task)
+    policies.refuse_foreign(spec.augment, task.content)
+    augment = spec.augment or policies.usual(task.content)
     float_precision = defaults.precision(spec.precision, device)
     batch_size = defaults.batch_size(spec.batch_size)
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
@@ -88,7 +108,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
 
     def stages_for(model: nn.Module) -> list[Stage]:
         recipe = Recipe(
-            epochs=spec.epochs,
+            epochs=settings.epochs,
             batch_size=batch_size,
             lr=0.0,
             weight_decay=spec.weight_decay,
@@ -98,6 +118,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             patience=spec.patience,
             workers=workers,
             report_to=tracker,
+            views=settings.views,
         )
         rates = [defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
         return stages(steps, rates, recipe)
@@ -105,6 +126,8 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     if spec.dry_run:
         Job.look(spec.output, as_settings(spec), spec.resume, dataset)
         loaded = acts.rehearse(spec, task, dataset, target.scheme, wish)
+        for line in few_lines(spec, dataset):
+            console.result(line)
         for line in plan_lines(task, dataset, loaded, target, stages_for(loaded.model), qat, spec.output):
             console.result(line)
         return None
@@ -113,27 +136,28 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     if job.finished:
         console.say(f"{spec.output} is complete; nothing to do")
         return Run.open(spec.output)
-    for line in data_lines(dataset):
+    for line in [*data_lines(dataset), *few_lines(spec, dataset)]:
         console.say(line)
 
-    model, processor = acts.load_original(job, spec.model, kinds)
-    judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
-    acts.check_wish(job, model, target.scheme, encoder, wish)
-    acts.score_original(job, judge, model)
-    collate, loss = acts.training_side(
-        job, encoder, spec.augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
-        spec.focal,
-    )  # fmt: skip
-    model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
-    if target.scheme is not None:
-        quantized = acts.calibrate(
-            job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
-        )
-        acts.quantized_phase(
-            job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
-            spec.feature_loss,
+    with metered(device, resumed=job.state.done("original") is not None) as energy:
+        model, processor = acts.load_original(job, spec.model, kinds)
+        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+        acts.check_wish(job, model, target.scheme, encoder, wish)
+        acts.score_original(job, judge, model)
+        collate, loss = acts.training_side(
+            job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
+            spec.focal,
         )  # fmt: skip
-    run = finish(job, target)
-    for line in score_lines(task.metric, run.document["scores"]):
+        model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
+        if target.scheme is not None:
+            quantized = acts.calibrate(
+                job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
+            )
+            acts.quantized_phase(
+                job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
+                spec.feature_loss,
+            )  # fmt: skip
+    run = finish(job, target, asdict(settings), energy)
+    for line in result_lines(task.metric, run.document):
         console.say(line)
     return run

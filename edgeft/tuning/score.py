@@ -12,8 +12,10 @@ from torch import nn
 
 from edgeft import console
 from edgeft.data.dataset import Example
+from edgeft.evaluation import slices
 from edgeft.quant.feed import answers, encoded
-from edgeft.tasks.task import Encoder, Scores, Task, answers_each, labels_of, owners_of
+from edgeft.tasks.task import Encoder, Scores, Task, answers_each, examples_of, labels_of, owners_of
+from edgeft.tuning.classes import class_figures
 from edgeft.tuning.resampled import Resampled
 
 SCORED = ("validation", "test")
@@ -118,7 +120,10 @@ class Judge:
             model.train(before)
 
     def record(self, model: nn.Module, title: str) -> dict[str, dict[str, Any]]:
-        """{"validation": {metric, value, n, calibration_error}, "test": {…}} for tuned.json, with a progress bar."""
+        """{"validation": {metric, value, n, calibration_error}, "test": {…}}, with a progress bar.
+
+        Each also has "classes", of edgeft.tuning.classes.class_figures, and "slices" where examples have them.
+        """
         with console.bar(f"scoring {title}", sum(len(self._splits[split]) for split in SCORED), "samples") as bar:
             return {split: self._entry(model, split, bar.advance) for split in SCORED}
 
@@ -127,4 +132,9 @@ class Judge:
         labels = self.labels(split)
         found = self._score(predicted, split)
         error = calibration_error(sure, predicted == labels)
-        return {"metric": found.metric, "value": float(found.value), "n": found.n, "calibration_error": round(error, 4)}
+        figures = {"metric": found.metric, "value": float(found.value), "n": found.n}
+        classes = class_figures(found, predicted, labels, self._labels)
+        apart = slices.figures(found.correct, [example.slice for example in examples_of(self._splits[split])])
+        return {
+            **figures, "calibration_error": round(error, 4), "classes": classes, **({"slices": apart} if apart else {}),
+        }  # fmt: skip

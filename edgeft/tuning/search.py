@@ -16,18 +16,20 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
 from edgeft import console, files
+from edgeft.budget import Limit
 from edgeft.data.dataset import Dataset
-from edgeft.errors import FolderError, ModelError
+from edgeft.errors import BudgetMissed, FolderError, ModelError
 from edgeft.recipe import TuneSpec, as_settings
-from edgeft.runfolder import DOCUMENT, Run
-from edgeft.tuning.space import USUAL, Suggest
+from edgeft.runfolder import DOCUMENT, WEIGHTS, Run
+from edgeft.tuning.constraints import Kept, measure, total_over
+from edgeft.tuning.space import Suggest, usual
 from edgeft.tuning.study import open_study, run_trials
 from edgeft.tuning.trials import draw, table
 
@@ -37,39 +39,55 @@ if TYPE_CHECKING:
 TuneOn = Callable[..., "Run | None"]
 # What may differ between workers, and from one call to the next.
 _FREE = ("search", "storage", "output", "resume", "dry_run", "workers", "device", "report_to", "data")
-_WEIGHTS = ("original", "float", "quantized", "checkpoints")
 
 
 def folder_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.search")
 
 
-def search(spec: TuneSpec, dataset: Dataset, space: Mapping[str, Suggest], tune_on: TuneOn) -> Run:
+def search(
+    spec: TuneSpec, dataset: Dataset, space: Mapping[str, Suggest], tune_on: TuneOn, limits: Sequence[Limit] = ()
+) -> Run:
     """Run trials until there are `spec.search` of them, and put the best one's run in place.
 
     space    how a trial chooses its values, by field of the spec
     tune_on  does one run: (spec, dataset, callbacks) -> Run
-    Raises FolderError when the best run lies on another machine.
+    limits   of the exported model: a trial that keeps them all is better than one that does not
+    Raises FolderError when the best run lies on another machine, BudgetMissed at last when no trial keeps the limits.
     """
     if _holds_run(spec.output) and not spec.resume:
         raise FolderError(f"{spec.output} already holds a run", "add --resume to go on, or choose another --output")
     home = folder_of(spec.output)
-    name = _name(spec, dataset)
+    name = _name(spec, dataset, limits)
     home.mkdir(parents=True, exist_ok=True)
     study = open_study(name, spec.storage or f"sqlite:///{home.absolute() / 'study.db'}", spec.seed)
     console.say(f"search: {spec.search} trials of {', '.join(space)} in {home}")
-    study.enqueue_trial(USUAL, skip_if_exists=True)  # the first trial: a search ends no worse than without one
+    asked = [limit.text for limit in limits]
+    # the first trial, so that a search ends no worse than without one
+    study.enqueue_trial(usual(dataset.content), skip_if_exists=True)
 
     def objective(trial: optuna.Trial) -> float:
-        return _try(trial, study, spec, dataset, space, tune_on, home / name)
+        return _try(trial, study, spec, dataset, space, tune_on, home / name, limits)
 
     run_trials(study, objective, spec.search)
     _report(study, home)
-    return _put_best(study, spec.output, home)
+    run = _put_best(study, spec.output, home)
+    _refuse_missed(run, asked)
+    return run
 
 
-def _name(spec: TuneSpec, dataset: Dataset) -> str:
+def _refuse_missed(run: Run, asked: Sequence[str]) -> None:
+    missed = [one for one in run.document["search"].get("budget", ()) if one["over"] > 0]
+    if missed:
+        raise BudgetMissed(
+            f"no trial keeps {', '.join(asked)}: the nearest one, which is in {run.path}, is "
+            f"{100 * missed[0]['over']:.3g} % over {missed[0]['text']}", "try a smaller model, or more trials",
+        )  # fmt: skip
+
+
+def _name(spec: TuneSpec, dataset: Dataset, limits: Sequence[Limit]) -> str:
     settings = {key: value for key, value in as_settings(spec).items() if key not in _FREE}
+    settings |= {"limits": [limit.text for limit in limits]} if limits else {}
     text = json.dumps({**settings, "data_fingerprint": dataset.fingerprint}, sort_keys=True)
     return f"edgeft-{files.sha256_text(text)[:12]}"
 
@@ -86,8 +104,9 @@ def _try(
     space: Mapping[str, Suggest],
     tune_on: TuneOn,
     runs: Path,
+    limits: Sequence[Limit],
 ) -> float:
-    """One trial: its score on validation. One that does not train well enough, or at all, is given up."""
+    """One trial: its score on validation. One that does not train well enough, or cannot be exported, is given up."""
     import optuna
 
     chosen = {field: suggest(trial) for field, suggest in space.items()}
@@ -104,6 +123,9 @@ def _try(
     try:
         with console.quieter():
             run = tune_on(one, dataset, [_Pruning(trial)])
+            assert run is not None
+            if limits:
+                _note_limits(trial, measure(run, limits))
     except ModelError as error:
         trial.set_user_attr("why", error.what)
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,11 +137,17 @@ def _try(
     except KeyboardInterrupt:
         study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
         raise
-    assert run is not None
     score = _score(run)
-    _drop_beaten(study, trial.number, score, folder)
+    _drop_beaten(study, trial, score, folder)
     console.say(f"trial {trial.number}: {run.metric} {score:.4f} on validation with {_values(chosen)}")
     return score
+
+
+def _note_limits(trial: optuna.Trial, kept: Sequence[Kept]) -> None:
+    """For the table, and for the sampler, which keeps away from what is over its limits."""
+    trial.set_user_attr("kept", [one.record for one in kept])
+    for one in kept:
+        trial.set_constraint(one.text, one.over)
 
 
 def _values(chosen: Mapping[str, Any]) -> str:
@@ -151,23 +179,27 @@ class _Pruning(TrainerCallback):
             raise optuna.TrialPruned()
 
 
-def _drop_beaten(study: optuna.Study, number: int, score: float, folder: Path) -> None:
+def _drop_beaten(study: optuna.Study, trial: optuna.Trial, score: float, folder: Path) -> None:
     """Keep the weights of the best run only: those of all trials would fill the disk."""
     import optuna
 
     done = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-    best = max((trial for trial in done if trial.number != number), key=_rank, default=None)
+    best = max((one for one in done if one.number != trial.number), key=_rank, default=None)
     if best is None:
         return
     places = [folder.absolute(), Path(best.user_attrs["folder"])]
-    beaten, kept = places if _rank(best) > (score, -number) else reversed(places)
-    for part in _WEIGHTS if beaten != kept else ():
+    beaten, kept = places if _rank(best) > _rank_of(trial, score) else reversed(places)
+    for part in WEIGHTS if beaten != kept else ():
         shutil.rmtree(beaten / part, ignore_errors=True)
 
 
-def _rank(trial: Any) -> tuple[float, int]:
-    """The better score; among equal ones the earlier trial."""
-    return (float(trial.value), -trial.number)
+def _rank(trial: Any) -> tuple[float, float, int]:
+    """Nearer to the limits, then the better score; among equal ones the earlier trial."""
+    return _rank_of(trial, float(trial.value))
+
+
+def _rank_of(trial: Any, score: float) -> tuple[float, float, int]:
+    return (-total_over(trial.user_attrs.get("kept", ())), score, -trial.number)
 
 
 def _report(study: optuna.Study, home: Path) -> None:
@@ -198,6 +230,7 @@ def _put_best(study: optuna.Study, output: Path, home: Path) -> Run:
         document["search"] = {
             "trials": len(study.trials), "best": best.number, "validation": best.value,
             "chosen": best.user_attrs["chosen"],
+            **({"budget": best.user_attrs["kept"]} if "kept" in best.user_attrs else {}),
         }  # fmt: skip
         files.write_json(folder / DOCUMENT, document)
         for name in ("search.txt", "search.png"):

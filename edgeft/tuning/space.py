@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from edgeft import policies
 from edgeft.packages import is_installed
 from edgeft.recipe import TuneSpec
 from edgeft.tuning.architecture import block_names
@@ -20,9 +21,9 @@ from edgeft.tuning.defaults import learning_rate
 _LR_FACTOR = (0.2, 5.0)
 _BATCHES = (16, 32, 64)
 USUAL_BATCH = 32
-# The defaults of TuneSpec, by the names that trials know them under.
-USUAL = {
-    "freeze": "backbone", "batch_size": USUAL_BATCH, "weight_decay": 0.01, "lr_factor": 1.0, "augment": "crop",
+# The defaults of TuneSpec, by the names that trials know them under, but for --augment.
+_USUAL = {
+    "freeze": "backbone", "batch_size": USUAL_BATCH, "weight_decay": 0.01, "lr_factor": 1.0,
     "calibration": "percentile", "qat_lr": 2e-5, "learn_ranges": 0.33,
 }  # fmt: skip
 _LAST_BLOCKS = 2
@@ -53,6 +54,11 @@ def space(spec: TuneSpec, model: nn.Module, content: str, quantized: bool, train
     return {field: suggest for field, suggest in offered.items() if field not in kept}
 
 
+def usual(content: str) -> dict[str, Any]:
+    """What a run without a search would use, as the values of a trial."""
+    return {**_USUAL, "augment": policies.usual(content)}
+
+
 def _kinds(spec: TuneSpec, model: nn.Module) -> list[str]:
     if "freeze" in _given(spec):
         return [spec.freeze]
@@ -70,8 +76,10 @@ def _rate(trial: Any, rates: Mapping[str, float], kinds: list[str]) -> float:
     return float(f"{usual * trial.suggest_float('lr_factor', *_LR_FACTOR, log=True):.3g}")
 
 
+# Mixing images (mixup, cutmix) is left to the user: with it a frozen backbone runs anew in every epoch of a trial.
+_AUGMENT = ("none", "crop", "flip", "flip,colour", "flip,randaugment")
 _OF_CONTENT: Mapping[str, Mapping[str, Suggest]] = {
-    "image": {"augment": lambda trial: trial.suggest_categorical("augment", ["none", "crop", "flip"])},
+    "image": {"augment": lambda trial: trial.suggest_categorical("augment", list(_AUGMENT))},
     "text": {},
     "words": {},
 }

@@ -42,6 +42,7 @@ class Recipe:
     layer_decay    factor of the rate from one block to the one below it, see edgeft.tuning.rates
     balanced       draw examples so that every class comes equally often, see edgeft.tuning.batches.Order
     precision      fp32, bf16 or fp16: of the arithmetic, never of the weights
+    views          varied views of an example whose features are kept, see edgeft.tuning.frozen
     """
 
     epochs: float
@@ -56,6 +57,7 @@ class Recipe:
     report_to: str = "none"
     layer_decay: float = 1.0
     balanced: bool = False
+    views: int = 4
 
     def steps(self, n: int) -> int:
         """Optimizer steps over `n` training examples, at least one."""

@@ -201,3 +201,15 @@ def test_samples_needed_grow_with_the_square_of_the_error():
     assert stats.samples_needed_for(0.01, 100, 0.01) == 785
     assert stats.samples_needed_for(0.02, 100, 0.01) == 3140
     assert stats.samples_needed_for(0.01, 100, 0.0) is None
+
+
+def test_the_interval_of_a_mean_by_hand() -> None:
+    mean, low, high = stats.mean_interval([0.5, 0.7, 0.9])
+    # s = 0.2, t(2) = 4.303: half = 4.303 * 0.2 / sqrt(3)
+    assert (mean, high - mean) == (pytest.approx(0.7), pytest.approx(0.49687, abs=1e-4))
+    assert mean - low == pytest.approx(high - mean)
+    # splits that share examples, 10 in test and 80 in train: sqrt(1/3 + 1/8) in place of sqrt(1/3)
+    _, low, _ = stats.mean_interval([0.5, 0.7, 0.9], 10 / 80)
+    assert mean - low == pytest.approx(4.303 * 0.2 * (1 / 3 + 1 / 8) ** 0.5, abs=1e-4)
+    with pytest.raises(ValueError, match="at least 2 values"):
+        stats.mean_interval([0.5])

@@ -4,7 +4,11 @@ import pickle
 
 import numpy as np
 
-from edgeft.tuning.augment import _warp, augmentation, enlarged
+from edgeft.tuning.augment import _warp, cuts_views, enlarged, variation
+
+DESCRIPTION = {
+    "height": 32, "width": 32, "rescale": 1 / 255, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.4], "channels": "RGB",
+}  # fmt: skip
 
 
 def half_bright() -> np.ndarray:
@@ -15,7 +19,8 @@ def half_bright() -> np.ndarray:
 
 
 def views(kind: str, n: int = 40) -> list[np.ndarray]:
-    vary = augmentation(kind, 32, 32)
+    vary = variation(kind, DESCRIPTION, 2).image
+    assert vary is not None
     return [vary(half_bright(), np.random.default_rng(seed)) for seed in range(n)]
 
 
@@ -24,7 +29,7 @@ def mirrored(view: np.ndarray) -> bool:
 
 
 def test_none_is_none() -> None:
-    assert augmentation("none", 32, 32) is None
+    assert not variation("none", DESCRIPTION, 2) and not cuts_views("none")
 
 
 def test_crop_never_mirrors_and_flip_does_about_half_the_time() -> None:
@@ -74,7 +79,7 @@ def test_images_are_encoded_a_third_larger_and_views_have_the_size_of_the_model(
     assert larger["resize"] == {"rule": "shortest_edge", "size": 48}
     assert larger["crop"] == {"height": 44, "width": 40, "rounding": "down"}
     assert (larger["height"], larger["width"], larger["mean"]) == (44, 40, [0.5, 0.5, 0.5])
-    vary = augmentation("crop", 33, 30)
+    vary = variation("crop", {**DESCRIPTION, "height": 33, "width": 30}, 2).image
     assert vary is not None
     assert vary(np.zeros((3, 44, 40), np.float32), np.random.default_rng(0)).shape == (3, 33, 30)
 
@@ -87,6 +92,19 @@ def test_a_whole_view_of_a_larger_image_is_the_image_made_smaller() -> None:
 
 
 def test_it_can_be_sent_to_loader_processes() -> None:  # T12
-    vary = pickle.loads(pickle.dumps(augmentation("flip", 32, 32)))
+    vary = pickle.loads(pickle.dumps(variation("flip", DESCRIPTION, 2))).image
     first = vary(half_bright(), np.random.default_rng(0))
     np.testing.assert_array_equal(first, views("flip", 1)[0])
+    every = variation("crop,colour,randaugment,mixup,cutmix,word-dropout,word-swap", DESCRIPTION, 2)
+    assert repr(pickle.loads(pickle.dumps(every))) == repr(every)
+
+
+def test_only_views_are_cut_from_larger_images() -> None:
+    assert cuts_views("flip,mixup") and cuts_views("crop") and not cuts_views("colour,randaugment,cutmix")
+
+
+def test_every_policy_does_something_of_its_own() -> None:
+    from edgeft.policies import POLICIES
+
+    made = {name: repr(variation(name, DESCRIPTION, 2)) for name in POLICIES}
+    assert len({*made.values(), repr(variation("none", DESCRIPTION, 2))}) == len(POLICIES) + 1

@@ -9,7 +9,7 @@ import torch
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import encoded, text_lengths
 from edgeft.tasks.task import TensorSpec
-from edgeft.tuning.batches import Collate, Order, class_shares
+from edgeft.tuning.batches import Collate, Order, Variation, class_shares
 
 
 class Lengths:
@@ -79,7 +79,7 @@ def test_augmentation_depends_on_seed_epoch_and_index_only() -> None:  # T09
 
     def value(seed: int, epoch: int, index: int) -> float:
         example = Example("a", "x", 0)
-        return float(Collate(Lengths(), seed, add_noise)([((epoch, index), example)])["x"][0, 0])
+        return float(Collate(Lengths(), seed, Variation(add_noise))([((epoch, index), example)])["x"][0, 0])
 
     assert value(0, 1, 2) == value(0, 1, 2)
     assert len({value(0, 1, 2), value(0, 2, 2), value(0, 1, 3), value(1, 1, 2)}) == 4
@@ -109,3 +109,27 @@ def test_balanced_draws_bring_every_class_equally_often() -> None:
     # 4,000 draws of a fair coin: three standard errors are 0.024
     assert len(drawn) == 4000 and abs(sum(drawn) / 4000 - 0.5) < 0.024
     assert list(order) == list(order)
+
+
+def reversed_with_shares(images, labels, rng):
+    return images[::-1] + np.float32(rng.random()), np.array([[0.5, 0.5]] * len(labels), np.float32)
+
+
+def test_a_batch_is_mixed_after_its_first_example_epoch_and_seed_only() -> None:
+    def mixed(seed: int, keys: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
+        batch = [(key, Example(str(key), "x" * (key[1] + 1), 0)) for key in keys]
+        return Collate(Lengths(), seed, Variation(batch=reversed_with_shares))(batch)
+
+    first = mixed(0, [(0, 0), (0, 1)])
+    assert first["labels"].tolist() == [[0.5, 0.5]] * 2
+    assert (first["x"][0, 0] - first["x"][1, 0]).item() == pytest.approx(1)  # lengths 2 and 1, the other way round
+    assert torch.equal(first["x"], mixed(0, [(0, 0), (0, 1)])["x"])
+    offsets = [float(mixed(s, [(e, 0), (e, 1)])["x"][0, 0]) for s, e in ((0, 0), (1, 0), (0, 1))]
+    assert len(set(offsets)) == 3
+
+
+def test_texts_are_reworded_before_they_are_encoded() -> None:
+    collate = Collate(Lengths(), 0, Variation(text=lambda text, rng: text + "!" * int(rng.integers(1, 3))))
+    lengths = [int(collate([((epoch, 0), Example("a", "abc", 1))])["x"][0, 0]) for epoch in range(20)]
+    assert set(lengths) == {4, 5}
+    assert not collate.mixes and collate.varies

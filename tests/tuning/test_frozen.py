@@ -14,7 +14,7 @@ from torch import nn
 from edgeft.data.dataset import Example
 from edgeft.tasks import TASKS
 from edgeft.tuning import frozen, store
-from edgeft.tuning.batches import Collate
+from edgeft.tuning.batches import Collate, Variation
 from edgeft.tuning.frozen import Backbone, Subject, head_on_features, on_features
 from edgeft.tuning.score import Judge
 from edgeft.tuning.store import FeatureStore
@@ -53,7 +53,8 @@ def data(tmp_path: Path) -> Any:
 
 
 def features(model: Net, encoder: Any, examples: Any, augment: Any = None, views: int = 1) -> np.ndarray:
-    return Backbone(model, model.classifier, {}).features(examples, Collate(encoder, 0, augment), views, lambda n: None)
+    collate = Collate(encoder, 0, Variation(augment))
+    return Backbone(model, model.classifier, {}).features(examples, collate, views, lambda n: None)
 
 
 def test_the_head_answers_on_features_what_the_model_answers(data: Any) -> None:
@@ -140,11 +141,11 @@ def test_only_a_head_that_reads_a_vector_and_gives_the_answer_is_trained_alone(d
     dataset, encoder, judge = data
     model = Net()
     subject = Subject(model, judge, dataset.splits["train"], Collate(encoder, 0))
-    found = on_features(subject, dataset.splits["validation"], 2.0, 0, {})
+    found = on_features(subject, dataset.splits["validation"], 2, 0, {})
     assert found is not None and found.model.head is model.classifier  # type: ignore[union-attr]
     assert found.judge.scores(found.model, "validation").value == judge.scores(model, "validation").value
     model.scale.requires_grad_(True)
-    assert on_features(subject, dataset.splits["validation"], 2.0, 0, {}) is None
+    assert on_features(subject, dataset.splits["validation"], 2, 0, {}) is None
     batch = {"pixel_values": torch.rand(2, 3, 8, 8)}
 
     class Twice(Net):
@@ -160,7 +161,7 @@ def test_a_run_with_a_frozen_backbone_reads_it_once(
 ) -> None:
     make = {"image": (small.image_dataset, small.save_timm), "text": (small.text_dataset, small.save_bert)}
     dataset, save = make[kind]
-    options: dict[str, Any] = {"augment": "crop"} if kind == "image" else {}
+    options: dict[str, Any] = {"augment": "crop", "views": 4} if kind == "image" else {}
     options |= {"model": str(save(tmp_path / "m")), "freeze": "backbone", "epochs": 8.0, "scheme": "none", "lr": 1e-2}
     run = tune_on(dataset(tmp_path / "data"), **options)
     said = capsys.readouterr().out

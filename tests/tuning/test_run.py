@@ -29,10 +29,15 @@ def test_images_from_folder_to_run(tune_on: Any, tmp_path: Path, capsys: Any) ->
     run = tune_on(small.image_dataset(tmp_path / "data"), model=str(model), epochs=2.0, augment="crop")
     found = run.scores_of("float")["test"]
     assert 0 <= found.pop("calibration_error") < 1
+    assert (found.pop("macro_f1"), found.pop("balanced_accuracy"), found.pop("largest_class")) == (1.0, 1.0, 0.5)
     assert found == {"metric": "accuracy", "value": 1.0, "n": 12}
+    for name in ("float", "quantized"):
+        assert run.document["classes"][name]["test"]["confusion"] == {"blue": {"blue": 6}, "red": {"red": 6}}
+        assert run.document["classes"][name]["validation"]["per_class"]["red"]["n"] == 6
     assert set(run.document["scores"]) == {"float", "ptq", "quantized"}
     assert {file.name for file in run.path.iterdir()} == {
-        "tuned.json", "state.json", "splits.jsonl", "metrics.jsonl", "curves.png", "original", "float", "quantized",
+        "tuned.json", "state.json", "splits.jsonl", "metrics.jsonl", "curves.png", "confusion.png", "README.md",
+        "original", "float", "quantized",
     }  # fmt: skip
     frozen = {entry["name"]: entry for entry in run.document["frozen"]}
     assert "timm_model.bn1.running_var" in frozen and "timm_model.fc.weight" not in frozen  # T03
@@ -314,7 +319,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tune_on: Any, tmp_path: Pa
         ({"max_length": 5000}, "--max-length 5000 is more than the model's"),
         ({"keep_float": ("nosuchlayer",)}, "nosuchlayer"),
         ({"image_size": 64}, "--image-size is for images, and the examples are texts; leave it out"),
-        ({"augment": "crop"}, "--augment is for images"),
+        ({"augment": "crop"}, "--augment crop is for images, and the examples are texts"),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(

@@ -18,7 +18,7 @@ import transformers
 from edgeft.errors import FolderError, MachineError, UsageError
 from edgeft.recipe import TuneSpec
 from edgeft.tuning import study as studies
-from edgeft.tuning.space import USUAL, space
+from edgeft.tuning.space import space, usual
 from tests.tuning import small
 
 optuna = pytest.importorskip("optuna", reason="the package optuna is not installed")
@@ -50,10 +50,10 @@ def test_the_rate_is_a_factor_of_the_usual_one() -> None:
 
 def test_the_usual_values_are_the_defaults_and_can_be_chosen() -> None:
     spec = TuneSpec(model="m", data="d")
-    trial = optuna.trial.FixedTrial(USUAL)
-    chosen = {field: suggest(trial) for field, suggest in space(spec, bert(), "image", True, 100).items()}
-    assert chosen.pop("lr") == 3e-3 and chosen.pop("augment") == "crop"
-    assert chosen == {field: getattr(spec, field) for field in chosen}
+    trial = optuna.trial.FixedTrial(usual("image"))
+    found = {field: suggest(trial) for field, suggest in space(spec, bert(), "image", True, 100).items()}
+    assert found.pop("lr") == 3e-3 and found.pop("augment") == "crop"
+    assert found == {field: getattr(spec, field) for field in found}
 
 
 def options(tmp_path: Path) -> dict[str, Any]:

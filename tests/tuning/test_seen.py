@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from edgeft.errors import DataError, MachineError, UsageError
 from edgeft.tuning import defaults
 from edgeft.tuning.curves import draw_curves
-from edgeft.tuning.plan import counts, score_lines
+from edgeft.tuning.plan import counts, result_lines, slice_lines
 from edgeft.tuning.target import find_target, find_task
 from edgeft.tuning.watch import append_metrics, exhausted, forget_after, read_metrics
 from tests.tuning import small
@@ -73,8 +74,11 @@ def test_patience_counts_from_the_best() -> None:
 def test_counts_and_scores(tmp_path: Path) -> None:
     dataset = small.text_dataset(tmp_path, {"train": 3, "validation": 2, "test": 1})
     assert counts(dataset)["train"] == {"food": 3, "travel": 3}
-    table = score_lines("accuracy", {"float": {"validation": {"value": 0.5}, "test": {"value": 0.25}}})
-    assert table[1].split() == ["float", "0.5000", "0.2500"]
+    classes = {"macro_f1": 1.0, "per_class": {"food": {"n": 1, "f1": 1.0}}, "confusion": {}}
+    scores = {"float": {"validation": {"value": 0.5}, "test": {"value": 0.25}}}
+    lines = result_lines("accuracy", {"scores": scores, "classes": {"float": {"test": classes}}})
+    assert lines[1].split() == ["float", "0.5000", "0.2500"]
+    assert lines[2:] == ["float on test, macro-F1 1.0000: no class has an error"]
 
 
 def test_the_task_follows_from_the_data(tmp_path: Path) -> None:
@@ -154,3 +158,24 @@ def test_a_gpu_is_counted_among_those_that_are_visible(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "as it was")
     defaults.device(f"cuda:{number}")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == named
+
+
+def test_the_worst_slices_are_printed_with_their_intervals(tune_on: Any, tmp_path: Path, capsys: Any) -> None:
+    dataset = small.text_dataset(tmp_path / "data")
+    splits = {
+        split: tuple(dataclasses.replace(one, slice=f"site {number % 2}") for number, one in enumerate(examples))
+        for split, examples in dataset.splits.items()
+    }
+    sliced = dataclasses.replace(dataset, splits=splits)
+    run = tune_on(sliced, model=str(small.save_bert(tmp_path / "m")), scheme="none")
+    found = run.scores_of("float")["test"]
+    apart = found["slices"]
+    assert [one["n"] for one in apart.values()] == [12, 12]
+    assert sum(one["right"] * one["n"] for one in apart.values()) == pytest.approx(found["value"] * 24)
+    said = capsys.readouterr().out
+    one = apart["site 1"]
+    assert f"  site 1      12  {one['right']:.4f}  [{one['ci95'][0]:.4f}, {one['ci95'][1]:.4f}]" in said
+    many = {f"part {number}": {"n": 5, "right": number / 20, "ci95": [0.0, 1.0]} for number in range(20)}
+    lines = slice_lines("float on test", many)
+    assert lines[0] == "float on test, the 10 worst of 20 slices: share of right answers and its 95 % interval"
+    assert len(lines) == 11 and lines[1].startswith("  part 0")
