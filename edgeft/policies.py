@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from edgeft.contents import MANY
 from edgeft.errors import UsageError, did_you_mean
 
 NONE = "none"
@@ -108,7 +109,7 @@ def refuse_foreign(given: str | None, content: str) -> None:
         if POLICIES[name].content != content:
             own = ", ".join(other for other, policy in POLICIES.items() if policy.content == content)
             raise UsageError(
-                f"--augment {name} is for {POLICIES[name].content}s, and the examples are {content}s",
+                f"--augment {name} is for {MANY[POLICIES[name].content]}, and the examples are {MANY[content]}",
                 f"leave it out, or choose from {own}" if own else "leave it out",
             )
 

@@ -48,7 +48,7 @@ def done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def recipe(*settings: str) -> Recipe:
-    return gather(None, None, ["tune.model=model.py:make", "tune.data=data", *settings])
+    return gather(None, None, ["tune.model=model.py:make", "tune.data=data", "tune.epochs=3", *settings])
 
 
 def test_the_steps_follow_each_other_and_hand_their_folders_on(done: list[str], tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_options_that_make_no_sense_of_words(places: tuple[Path, Path, Path], tm
     given = {"model": str(places[0] / "float"), "data": str(places[2]), "output": tmp_path / "run", "scheme": "none"}
     with pytest.raises(UsageError, match="--sampling balanced draws examples by their class"):
         tune(TuneSpec(**given, sampling="balanced"))
-    with pytest.raises(UsageError, match="--augment is for images"):
+    with pytest.raises(UsageError, match="--augment flip is for images, and the examples are tagged words"):
         tune(TuneSpec(**given, augment="flip"))
     with pytest.raises(DataError, match="takes texts, and .* holds tagged words"):
         tune(TuneSpec(**given, task="text-classification"))

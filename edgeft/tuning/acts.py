@@ -15,6 +15,7 @@ import transformers
 from torch import nn
 
 from edgeft import console, files
+from edgeft.contents import MANY
 from edgeft.data.dataset import Dataset
 from edgeft.data.splits_record import write_splits
 from edgeft.errors import UsageError
@@ -109,7 +110,7 @@ def refuse_foreign(content: str, given: Mapping[str, Mapping[str, Any]]) -> None
     for kind, options in given.items():
         for name, value in options.items():
             if kind != content and value is not None:
-                raise UsageError(f"--{name} is for {kind}s, and the examples are {content}s", "leave it out")
+                raise UsageError(f"--{name} is for {MANY[kind]}, and the examples are {MANY[content]}", "leave it out")
 
 
 def refuse_unsampled(sampling: str, task: Task) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeft.contents import MANY
 from edgeft.data.dataset import Dataset
 from edgeft.errors import DataError, UsageError
 from edgeft.profile import load_profile
@@ -39,7 +40,7 @@ def find_task(name: str | None, dataset: Dataset) -> Task:
         task: Task = TASKS.load(name)
         if not _fits(task, dataset):
             raise DataError(
-                f"task {name} takes {_takes(task.content)}, and {dataset.source} holds {_takes(dataset.content)}",
+                f"task {name} takes {MANY[task.content]}, and {dataset.source} holds {MANY[dataset.content]}",
                 "leave --task out, or give other --data",
             )
         return task
@@ -52,7 +53,3 @@ def find_task(name: str | None, dataset: Dataset) -> Task:
 
 def _fits(task: Task, dataset: Dataset) -> bool:
     return task.content == dataset.content and task.target == dataset.target
-
-
-def _takes(content: str) -> str:
-    return {"words": "tagged words"}.get(content, f"{content}s")
