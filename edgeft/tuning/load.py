@@ -179,7 +179,7 @@ def _explained(source: Source, what: str, error: Exception) -> tuple[str, str]:
         return (
             f"{source.given} is a model of the kind {kind.group(1) if kind else 'unknown'}, which transformers cannot "
             "use for these examples",
-            "check that --model and --data belong together: images or texts",
+            "check that --model and --data belong together: images, texts or tagged words",
         )
     if source.kind in ("hub", "timm"):
         next_step = "check the id, the network and HF_TOKEN, or give a folder"
