@@ -135,6 +135,15 @@ def _plain_form(node: fx.Node) -> Any:
     return getattr(getattr(torch.ops.aten, name[:-1], None), node.target._overloadname, None)
 
 
+# With the device among them: a graph that named the device of its capture would run on no other.
+_CASTS = {
+    "aten.to.dtype", "aten.to.device", "aten.to.other", "aten._to_copy.default", "aten.to.dtype_layout",
+    "aten.type_as.default",
+}  # fmt: skip
+# What torch.export writes before a cast, so that a graph is not called with other types.
+_ASSERTION = "aten._assert_tensor_metadata.default"
+
+
 def _is_no_op(node: fx.Node) -> bool:
     if node.op != "call_function" or not node.args or not isinstance(node.args[0], fx.Node):
         return False
@@ -143,7 +152,7 @@ def _is_no_op(node: fx.Node) -> bool:
         return not node.args[2]
     if name in ("aten.alias.default", "aten.detach.default", "aten.detach_.default", "aten.lift_fresh_copy.default"):
         return True
-    if name in ("aten.to.dtype", "aten._to_copy.default", "aten.to.dtype_layout", "aten.type_as.default"):
+    if name in _CASTS:
         before, after = node.args[0].meta.get("val"), node.meta.get("val")
         return isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype
     return _changes_nothing(node, name)
@@ -160,9 +169,11 @@ def _changes_nothing(node: fx.Node, name: str) -> bool:
 
 
 def drop_no_ops(graph: fx.GraphModule) -> fx.GraphModule:
-    """Take out what eval mode leaves standing: dropout, aliases, casts to the same type."""
+    """Take out what eval mode leaves standing: dropout, aliases, casts to the same type, checks of types."""
     for node in list(graph.graph.nodes):
-        if _is_no_op(node):
+        if str(node.target) == _ASSERTION:
+            graph.graph.erase_node(node)
+        elif _is_no_op(node):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()

@@ -120,3 +120,17 @@ def test_a_stored_operand_has_a_grid_over_all_of_it_whatever_the_method() -> Non
     assert stored.scale.item() == pytest.approx(10 / 255)
     assert [type(module) for module in behind(quantized, "expand")] == [SameGrid]  # integers are expanded
     assert quantized.completed == []  # nothing was forgotten: a constant is no data
+
+
+def test_a_cast_that_changes_nothing_hides_no_padding_from_its_convolution():
+    """transformers' TimmWrapper sends its input to the device and type of the model before the stem pads it."""
+    weight = nn.Parameter(torch.randn(4, 3, 3, 3))
+
+    def stem(self: nn.Module, x: Tensor) -> Tensor:
+        x = x.to(self.weight.device, self.weight.dtype)  # type: ignore[union-attr, arg-type]
+        return F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, stride=2).relu().mean((2, 3))  # type: ignore[arg-type]
+
+    quantized = built(stem, torch.randn(2, 3, 8, 8), weight=weight)
+    called = [name_of(node) for node in quantized.graph.graph.nodes if node.op == "call_function"]
+    assert called[:2] == ["pad", "conv2d"]
+    assert not [name for name, _ in quantized.quantizers() if "input" in name]
