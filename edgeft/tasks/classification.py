@@ -53,7 +53,7 @@ def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], names: Sequen
     np.add.at(counts, (labels, predicted), 1)
     seen, answered, hits = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
     per_class = {
-        names[i]: _one_class(int(seen[i]), int(answered[i]), int(hits[i])) for i in range(n) if seen[i] or answered[i]
+        names[i]: class_row(int(seen[i]), int(answered[i]), int(hits[i])) for i in range(n) if seen[i] or answered[i]
     }
     correct = predicted == labels
     recalls = hits[seen > 0] / seen[seen > 0]
@@ -65,7 +65,8 @@ def score(predicted: NDArray[np.int64], labels: NDArray[np.int64], names: Sequen
     return Scores(METRIC, float(correct.mean()), len(labels), correct, per_class, others)
 
 
-def _one_class(seen: int, answered: int, hits: int) -> dict[str, float]:
+def class_row(seen: int, answered: int, hits: int) -> dict[str, float]:
+    """n, recall (not of a class without examples), precision and f1 of a class that was seen or answered."""
     row: dict[str, float] = {"n": seen}
     if seen:
         row["recall"] = hits / seen

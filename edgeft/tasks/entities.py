@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgeft.data import tags
 from edgeft.errors import DataError
+from edgeft.tasks.classification import class_row
 from edgeft.tasks.task import Scores
 
 METRIC = "f1"
@@ -52,7 +53,7 @@ def score(
         rows.append((len(ours & theirs), len(ours), len(theirs), bool(np.array_equal(told, right))))
     counts = np.array([row[:3] for row in rows], np.int64)
     per_class = {
-        kind: _one_type(found["n"][kind], found["found"][kind], found["hits"][kind])
+        kind: class_row(found["n"][kind], found["found"][kind], found["hits"][kind])
         for kind in sorted({*found["n"], *found["found"]})
     }
     hits, answered, there = (int(n) for n in counts.sum(axis=0))
@@ -72,12 +73,3 @@ def f1(counts: NDArray[Any]) -> NDArray[np.float64]:
     both = counts[..., 1] + counts[..., 2]
     found: NDArray[np.float64] = np.divide(2 * counts[..., 0], both, out=np.zeros_like(both), where=both > 0)
     return found
-
-
-def _one_type(there: int, answered: int, hits: int) -> dict[str, float]:
-    row: dict[str, float] = {"n": there}
-    if there:
-        row["recall"] = hits / there
-    row["precision"] = hits / answered if answered else 0.0
-    row["f1"] = 2 * hits / (there + answered)
-    return row
