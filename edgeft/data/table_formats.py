@@ -11,11 +11,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeft.data.imagefile import what_is
 from edgeft.errors import DataError, MachineError
 from edgeft.packages import how_to_install
 
 Values = list[str | None]
 Parsed = tuple[list[str], list[tuple[int, Values]]]
+
+
+def content_of(path: Path, but: str) -> bytes:
+    """The bytes of `path`. `but` says what a file that is plainly another one is not, or has not.
+
+    Raises DataError: unreadable, empty, a Git LFS pointer, a web page.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    kind = what_is(content)
+    if kind.startswith(("an empty", "a Git LFS", "an HTML")):
+        raise DataError(f"{path} is {kind} and {but}", "get the file itself")
+    return content
 
 
 def decode_text(content: bytes, path: Path) -> str:

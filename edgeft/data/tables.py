@@ -13,9 +13,8 @@ from pathlib import Path
 
 from edgeft.data.columns import Columns, position, text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
-from edgeft.data.imagefile import what_is
 from edgeft.data.listing import subfolders
-from edgeft.data.table_formats import FORMATS, Nested, Values
+from edgeft.data.table_formats import FORMATS, Nested, Values, content_of
 from edgeft.data.tagged import holds_tagged
 from edgeft.errors import DataError
 from edgeft.files import sha256_text
@@ -94,13 +93,7 @@ def _splits(folder: Path) -> dict[str, Path]:
 
 def read_table(path: Path) -> Table:
     """Raises DataError: unreadable, not UTF-8 text, no rows, columns named twice, a row that does not fit."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
-    kind = what_is(content)
-    if kind.startswith(("an empty", "a Git LFS", "an HTML")):
-        raise DataError(f"{path} is {kind} and not a table", "get the file itself")
+    content = content_of(path, "not a table")
     header, rows = FORMATS[path.suffix.lower()](content, path)
     twice = sorted({name for name in header if name and header.count(name) > 1})
     if twice:

@@ -8,8 +8,7 @@ from pathlib import Path
 from edgeft.data import tags
 from edgeft.data.columns import Columns
 from edgeft.data.found import ALL, Found, Row, is_system, split_of
-from edgeft.data.imagefile import what_is
-from edgeft.data.table_formats import decode_text
+from edgeft.data.table_formats import content_of, decode_text
 from edgeft.data.tagged_formats import Sentence, parser_of
 from edgeft.data.words import Words
 from edgeft.errors import DataError
@@ -75,13 +74,7 @@ def _splits(folder: Path) -> dict[str, Path]:
 
 def _read(path: Path, columns: Columns) -> list[Sentence]:
     """Raises DataError: unreadable, not UTF-8 text, no sentence, a word without a tag."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
-    kind = what_is(content)
-    if kind.startswith(("an empty", "a Git LFS", "an HTML")):
-        raise DataError(f"{path} is {kind} and holds no sentences", "get the file itself")
+    content = content_of(path, "holds no sentences")
     parse = parser_of(path)
     found = parse(decode_text(content, path), path, columns) if parse else []
     if not found:

@@ -84,14 +84,29 @@ class TextEncoder:
         self.encoded += len(encodings)
         self.truncated += sum(bool(encoding.overflowing) for encoding in encodings)
         longest = self._pad_to or max((len(encoding) for encoding in encodings), default=0)
-        arrays: dict[str, NDArray[Any]] = {
-            name: stack([getattr(encoding, field) for encoding in encodings], longest, self._fill[name], self._left)
-            for name, field in self._fields.items()
-        }
-        ids = arrays.get("input_ids")
-        if ids is not None and ids.size:
-            check_ids(int(ids.min()), int(ids.max()), self._vocabulary)
-        return arrays
+        return stack_fields(encodings, self._fields, longest, self._fill, self._left, self._vocabulary)
+
+
+def stack_fields(
+    encodings: Sequence[Any],
+    fields: Mapping[str, str],
+    longest: int,
+    fill: Mapping[str, int],
+    left: bool,
+    vocabulary: int,
+) -> dict[str, NDArray[Any]]:
+    """Input name -> int64 [n, longest]: the field of each encoding that `fields` names, padded with `fill`.
+
+    Raises ModelError when the tokenizer made an id the model has no embedding for.
+    """
+    arrays: dict[str, NDArray[Any]] = {
+        name: stack([getattr(encoding, field) for encoding in encodings], longest, fill[name], left)
+        for name, field in fields.items()
+    }
+    ids = arrays.get("input_ids")
+    if ids is not None and ids.size:
+        check_ids(int(ids.min()), int(ids.max()), vocabulary)
+    return arrays
 
 
 def stack(rows: Sequence[Sequence[int]], longest: int, fill: int, left: bool) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from edgeft.errors import FolderError, ModelError
 from edgeft.form import SIZE, TEXT, WHOLE, Many, Record
 from edgeft.tasks.describe import check, choose
 from edgeft.tasks.task import ASKED, TensorSpec
-from edgeft.tasks.text_encoder import FIELDS, SIDES, check_ids, load_tokenizer, stack
+from edgeft.tasks.text_encoder import FIELDS, SIDES, check_ids, load_tokenizer, stack, stack_fields
 
 _FORM = Record(
     {
@@ -73,13 +73,7 @@ class WordsEncoder:
         longest = self._pad_to or max((len(encoding) for encoding in encodings), default=0)
         if any(len(encoding) > self._longest for encoding in encodings):
             raise ModelError(f"a sentence has more than the model's {self._longest} tokens and was not cut in windows")
-        arrays: dict[str, NDArray[Any]] = {
-            name: stack([getattr(encoding, field) for encoding in encodings], longest, self._fill[name], self._left)
-            for name, field in self._fields.items()
-        }
-        ids = arrays.get("input_ids")
-        if ids is not None and ids.size:
-            check_ids(int(ids.min()), int(ids.max()), self._vocabulary)
+        arrays = stack_fields(encodings, self._fields, longest, self._fill, self._left, self._vocabulary)
         asked = [_first_tokens(encoding.word_ids, words) for encoding, words in zip(encodings, contents, strict=True)]
         arrays[ASKED] = stack(asked, longest, 0, self._left).astype(bool)
         return arrays
