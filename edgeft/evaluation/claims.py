@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeft.evaluation.broken import broken
 from edgeft.evaluation.stats import Ratio
+from edgeft.tasks.task import METRIC_TITLES
 
 # A speed ratio nearer to 1 than this is not told from noise: A/A runs spread by about so much.
 NOISE_FLOOR = 0.02
@@ -92,7 +93,8 @@ def _kind(coverage: str) -> str:
 
 
 def _accuracy_text(name: str, accuracy: Mapping[str, Any], baseline: str) -> str:
-    margin, of = 100 * accuracy["margin"], {"f1": " of F1"}.get(accuracy.get("metric", ""), "")
+    margin, metric = 100 * accuracy["margin"], accuracy.get("metric")
+    of = f" of {METRIC_TITLES.get(metric, metric)}" if metric else ""
     if accuracy["verdict"] == "not worse":
         return f"{name} is not worse than {baseline} by more than {margin:.2f} points{of}"
     if accuracy["verdict"] == "worse":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeft.report import state
+from edgeft.tasks.task import METRIC_TITLES
 
 ABSENT = "-"
 
@@ -66,7 +67,7 @@ def _row(name: str, variant: Mapping[str, Any], document: Mapping[str, Any]) -> 
 def metric(document: Mapping[str, Any]) -> str:
     """What stands above the column of accuracy: accuracy, F1."""
     found = str(document["variants"][document["baseline"]]["accuracy"].get("metric", "accuracy"))
-    return {"f1": "F1"}.get(found, found)
+    return METRIC_TITLES.get(found, found)
 
 
 def marked(document: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -101,6 +102,10 @@ def examples_of(queries: Sequence[Example]) -> list[Example]:
     firsts = np.unique(owners, return_index=True)[1]
     asked = [query for query, n in zip(queries, answers_each(queries), strict=True) for _ in range(n)]
     return [asked[at] for at in firsts]
+
+
+# What metrics are called in sentences, where it is not their name.
+METRIC_TITLES: Mapping[str, str] = MappingProxyType({"f1": "F1"})
 
 
 @dataclass(frozen=True)
