@@ -1,63 +1,65 @@
 """edgeft's int8 against other tools' on one trained model: accuracy, agreement with float, size and latency.
 
-    python -m benchmarks.compression RUN BUNDLE [--peers NAME …] [--samples 512] [--output DIR] [--json FILE]
+    python -m benchmarks.compression RUN BUNDLE [--peers NAME …] [--samples 512] [--limit-s 900] [--output DIR]
 
-Every peer is given the same float model and the same calibration samples (those of RUN), and writes one file into a
-copy of BUNDLE; `edgeft eval` then measures all files in the same alternating blocks on the same held-out examples.
-A peer that fails is listed with what it said. Last line: which peers, if any, are both more accurate and faster.
+Every peer is given the same float model and the same calibration samples (those of RUN), and writes one file in a
+process of its own, DIR/peers/NAME.onnx; a second call takes the files that are there. `edgeft eval` then measures all
+files in the same alternating blocks on the same held-out examples. A peer that fails, or is not done after `--limit-s`
+seconds, is listed with what it said. Last line: which peers, if any, are both more accurate and faster.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import edgeft
-from benchmarks.peers import PEERS, Job
+from benchmarks.peers import PEERS
 from benchmarks.table import Row, arguments, show
 from edgeft.bundle import Bundle
-from edgeft.exporting.sources import load
 from edgeft.runfolder import Run
-from edgeft.tasks import TASKS
 
-_BATCH = 32
 OURS = "int8"
 
 
-def job_of(run: Run, bundle: Bundle, samples: int) -> Job:
-    """The float model and the first `samples` of the calibration samples of `run`, encoded as the device does."""
-    task = TASKS.load(run.task)
-    encoder = task.encoder(run.preprocessing, run.path)
-    chosen = set(json.loads((run.quantized / "calibration.json").read_text())["ids"][:samples])
-    examples = [example.content for example in run.examples("train") if example.id in chosen]
-    feeds = [encoder(examples[start : start + _BATCH]) for start in range(0, len(examples), _BATCH)]
-    names = [spec["name"] for spec in bundle.document["inputs"]]
-    return Job(
-        bundle.file_of("float32"),
-        lambda: load(run.float_model, task.auto_model, run.labels),
-        [{name: feed[name] for name in names} for feed in feeds],
-        "attention_mask" in names,
-    )
+def written(run: Path, bundle: Path, samples: int, peer: str, limit_s: float, target: Path) -> str | None:
+    """Has `peer` write `target`; what it said if it did not."""
+    command = [sys.executable, "-m", "benchmarks.peers", str(run), str(bundle), str(samples), peer, str(target)]
+    try:
+        done = subprocess.run(command, timeout=limit_s, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    except subprocess.TimeoutExpired:
+        return f"not done after {limit_s:g} s"
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:300]
 
 
-def with_peers(job: Job, bundle: Bundle, peers: Sequence[str], folder: Path) -> tuple[Bundle, dict[str, str]]:
-    """A copy of `bundle` with one file more a peer, and what the peers that failed said."""
+def beside(bundle: Bundle, files: Mapping[str, Path], folder: Path) -> Bundle:
+    """A copy of `bundle` with one variant more a file."""
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(bundle.path, folder)
     document = {key: value for key, value in bundle.document.items() if key not in ("files", "manifest_sha256")}
-    variants, failed = bundle.variants, {}
-    for name in peers:
-        print(f"{name} …", flush=True)
-        try:
-            PEERS[name](job, folder / f"{name}.onnx")
-        except Exception as error:  # other tools' errors have no common base
-            failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            (folder / f"{name}.onnx").unlink(missing_ok=True)
-        else:
-            variants[name] = {"file": f"{name}.onnx", "title": (PEERS[name].__doc__ or name).strip().splitlines()[0]}
-    return Bundle.write_manifest(folder, {**document, "variants": variants}), failed
+    variants = bundle.variants
+    for name, file in files.items():
+        shutil.copy(file, folder / file.name)
+        variants[name] = {"file": file.name, "title": (PEERS[name].__doc__ or name).strip().splitlines()[0]}
+    return Bundle.write_manifest(folder, {**document, "variants": variants})
+
+
+def peer_files(run: Path, bundle: Path, samples: int, peers: Sequence[str], limit_s: float, folder: Path) -> dict[str, Path]:
+    """The files of the peers that wrote one, by name; prints what the others said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: folder / f"{name}.onnx" for name in peers}
+    for name, file in files.items():
+        if not file.exists():
+            print(f"{name} …", flush=True)
+            said = written(run, bundle, samples, name, limit_s, file)
+            if said:
+                print(f"{name} failed: {said}", flush=True)
+    return {name: file for name, file in files.items() if file.exists()}
 
 
 def figures(variant: dict[str, Any]) -> dict[str, tuple[float, str]]:
@@ -88,14 +90,13 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--samples", type=int, default=512)
+    parser.add_argument("--limit-s", type=float, default=900.0)
     parser.add_argument("--output", type=Path, default=Path("compression"))
     parser.add_argument("--preset", default="standard")
     given = parser.parse_args()
     run, bundle = Run.open(given.run), Bundle.open(given.bundle)
-    job = job_of(run, bundle, given.samples)
-    compared, failed = with_peers(job, bundle, given.peers, given.output / "bundle")
-    for name, said in failed.items():
-        print(f"{name} failed: {said}", flush=True)
+    files = peer_files(given.run, given.bundle, given.samples, given.peers, given.limit_s, given.output / "peers")
+    compared = beside(bundle, files, given.output / "bundle")
     edgeft.evaluate(compared, preset=given.preset, threads=2, output=given.output / "result")
     result = json.loads((given.output / "result" / "result.json").read_text())
     base = figures(result["variants"]["float32"])

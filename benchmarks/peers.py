@@ -1,11 +1,16 @@
 """Other tools' ways to an int8 file, each at the settings its documentation gives for this kind of model.
 
 A peer takes the same float model (as ONNX, or as torch module) and the same calibration samples as edgeft, and writes
-one ONNX file.
+one ONNX file:
+
+    python -m benchmarks.peers RUN BUNDLE SAMPLES NAME TARGET
 """
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +20,13 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+
+from edgeft.bundle import Bundle
+from edgeft.exporting.sources import load
+from edgeft.runfolder import Run
+from edgeft.tasks import TASKS
+
+_BATCH = 32
 
 Feed = Mapping[str, NDArray[Any]]
 
@@ -44,6 +56,22 @@ class Job:
                     {name: array[i : i + 1][:, :length] if length else array[i : i + 1] for name, array in feed.items()}
                 )
         return rows
+
+
+def job_of(run: Run, bundle: Bundle, samples: int) -> Job:
+    """The float model and the first `samples` of the calibration samples of `run`, encoded as the device does."""
+    task = TASKS.load(run.task)
+    encoder = task.encoder(run.preprocessing, run.path)
+    chosen = set(json.loads((run.quantized / "calibration.json").read_text())["ids"][:samples])
+    examples = [example.content for example in run.examples("train") if example.id in chosen]
+    feeds = [encoder(examples[start : start + _BATCH]) for start in range(0, len(examples), _BATCH)]
+    names = [spec["name"] for spec in bundle.document["inputs"]]
+    return Job(
+        bundle.file_of("float32"),
+        lambda: load(run.float_model, task.auto_model, run.labels),
+        [{name: feed[name] for name in names} for feed in feeds],
+        "attention_mask" in names,
+    )
 
 
 class _Reader:
@@ -162,3 +190,13 @@ PEERS: dict[str, Callable[[Job, Path], None]] = {
     "transformers-pt2e": transformers_pt2e,
     "transformers-dynamic": transformers_dynamic,
 }
+
+
+def main(run: str, bundle: str, samples: str, name: str, target: str) -> None:
+    unfinished = Path(target).with_suffix(".unfinished.onnx")
+    PEERS[name](job_of(Run.open(Path(run)), Bundle.open(Path(bundle)), int(samples)), unfinished)
+    os.replace(unfinished, target)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
