@@ -49,7 +49,9 @@ def beside(bundle: Bundle, files: Mapping[str, Path], folder: Path) -> Bundle:
     return Bundle.write_manifest(folder, {**document, "variants": variants})
 
 
-def peer_files(run: Path, bundle: Path, samples: int, peers: Sequence[str], limit_s: float, folder: Path) -> dict[str, Path]:
+def peer_files(
+    run: Path, bundle: Path, samples: int, peers: Sequence[str], limit_s: float, folder: Path
+) -> dict[str, Path]:
     """The files of the peers that wrote one, by name; prints what the others said."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / f"{name}.onnx" for name in peers}
