@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
+from edgeft import smbios
 from edgeft.cpu import Cpu, read_cpu
 from edgeft.packages import version_of
 from edgeft.sysfiles import Tree
@@ -158,7 +159,7 @@ def _clocks(tree: Tree) -> dict[str, Any]:
 
 def _memory(tree: Tree) -> dict[str, Any]:
     fields = tree.fields("proc/meminfo")
-    found: dict[str, Any] = {"ram_bytes": _kb(fields.get("MemTotal"))}
+    found: dict[str, Any] = {"ram_bytes": _kb(fields.get("MemTotal")), "ram_type": smbios.ram_type(tree)}
     total, free = _kb(fields.get("SwapTotal")), _kb(fields.get("SwapFree"))
     if total is not None and free is not None:
         found["swap"] = {"total_bytes": total, "used_bytes": total - free}

@@ -15,6 +15,7 @@ from typing import Any
 
 from edgeft import options as read
 from edgeft import policies
+from edgeft import surroundings as stated
 from edgeft.budget import parse_budget
 from edgeft.options import option
 
@@ -230,6 +231,10 @@ class EvalSpec:
         None, read.energy_model,
         "where no meter works, estimate energy from watts: a number, LOW-HIGH, or profile = those published for it",
         metavar="WATTS|LOW-HIGH|profile",
+    )
+    surroundings: str | None = option(
+        None, stated.read, "what the machine cannot say of itself: cooling, psu, enclosure, ram_type, ambient_c",
+        metavar="KEY=VALUE;...",
     )
     budget: str | None = option(
         None, _budget, "limits to keep, as in accuracy>=-1pt,latency_p90<=20ms; a miss ends with exit code 3",

@@ -20,9 +20,9 @@ LAYERS = [
     {
         "errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages",
         "checkout",
-        "form", "policies", "contents",
+        "form", "policies", "contents", "surroundings",
     },
-    {"recipe", "scheme", "cpu", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
+    {"recipe", "scheme", "cpu", "smbios", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},
     {"tuning", "quant", "exporting", "evaluation", "report", "doctor"},
     {"steps", "pipeline", "outcome"},

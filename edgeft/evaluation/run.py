@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from edgeft import console, files, machine
+from edgeft import console, files, machine, surroundings
 from edgeft.budget import parse_budget
 from edgeft.bundle import Bundle
 from edgeft.errors import BudgetMissed
@@ -113,7 +113,10 @@ def evaluate(spec: EvalSpec) -> Result | None:
         **kept.record(),
         "baseline": baseline,
         "baseline_is": bundle.original_is if baseline == plan.BASELINE else baseline,
-        "system": {"profile_id": profile.id, **machine.describe_machine(), **gpu.record(card)},
+        "system": {
+            "profile_id": profile.id, **machine.describe_machine(), **surroundings.record(spec.surroundings),
+            **gpu.record(card),
+        },
         "profile": {"id": profile.id, "title": profile.title},
         "runtime": record.runtime(
             replace(settings, affinity=cpus), {name: probes[name][0] for name in names}, machine.versions()

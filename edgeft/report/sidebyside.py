@@ -19,7 +19,8 @@ CONDITIONS = (
     "system.power_mode", "system.power_source", "system.governor", "runtime.onnxruntime.version",
     "runtime.ep_requested", "runtime.ep_chain", "runtime.ep_options", "runtime.intra_threads", "runtime.affinity",
     "runtime.allow_spinning", "runtime.graph_opt_level", "runtime.session_options", "runtime.session_config",
-    "system.kernel", "system.firmware", "scenario", "data.sha256", "data.n", "data.preprocessing_sha",
+    "system.kernel", "system.firmware", "system.cooling", "system.psu", "system.enclosure",
+    "scenario", "data.sha256", "data.n", "data.preprocessing_sha",
 )  # fmt: skip
 Document = Mapping[str, Any]
 

@@ -18,6 +18,7 @@ def rows(document: Document) -> list[tuple[str, str]]:
         ("clocks", _clocks(system, shots)),
         ("temperature", [*_span(shots, "temperature_c", "C"), *_span(shots, "gpu_temperature_c", "C, graphics card")]),
         ("power", _power(system)),
+        ("surroundings", _surroundings(system)),
         ("processors", _processors(system, runtime)),
         ("memory", _memory(system, start)),
         ("load", [f"{start['load_1min']:.2f} at the start (1-minute average)"] if "load_1min" in start else []),
@@ -58,6 +59,13 @@ def _power(system: Document) -> list[str]:
     return [*source, *mode, *([f"graphics card limited to {limit:g} W"] if limit is not None else []), *bits]
 
 
+def _surroundings(system: Document) -> list[str]:
+    """What a person stated, for the machine cannot say it."""
+    names = {"psu": "power supply", "ram_type": "memory", "ambient_c": "air in C"}
+    said = [f"{names.get(key, key)} {system[key]}" for key in system.get("stated", ())]
+    return [f"{', '.join(said)} (as stated)"] if said else []
+
+
 def _processors(system: Document, runtime: Document) -> list[str]:
     logical, allowed = system.get("cores", {}).get("logical"), system.get("allowed_cpus")
     found = [f"{allowed} of {logical} may be used"] if allowed is not None and logical else []
@@ -68,6 +76,7 @@ def _processors(system: Document, runtime: Document) -> list[str]:
 
 def _memory(system: Document, start: Document) -> list[str]:
     found = [f"{system['ram_bytes'] / _GIB:.3g} GiB"] if "ram_bytes" in system else []
+    found += [system["ram_type"]] if "ram_type" in system and "ram_type" not in system.get("stated", ()) else []
     found += [f"{start['available_bytes'] / _GIB:.3g} GiB free at the start"] if "available_bytes" in start else []
     limit, swap = system.get("cgroup_memory_bytes"), system.get("swap", {})
     found += [f"container limit {limit / _GIB:.3g} GiB"] if limit is not None else []

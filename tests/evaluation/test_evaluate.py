@@ -62,6 +62,11 @@ def test_the_start_is_kept(evaluate):
     assert evaluate().document["checks"]["start"]["load_1min"] >= 0
 
 
+def test_what_was_stated_of_the_surroundings_is_kept(evaluate):
+    system = evaluate(surroundings="cooling=fan;ambient_c=22").document["system"]
+    assert system["cooling"] == "fan" and system["ambient_c"] == 22.0 and system["stated"] == ["cooling", "ambient_c"]
+
+
 def test_raw_samples_give_the_figures_again(evaluate):
     result = evaluate()
     samples, variant = result.samples(), result.document["variants"]["int8"]

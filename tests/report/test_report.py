@@ -147,8 +147,17 @@ def test_the_machines_state_is_told_where_it_is_known(tmp_path):
     assert "48 to 61 C" in print_as("html", write_result(tmp_path / "told", content))
 
 
+def test_what_a_person_stated_is_told_as_stated():
+    content = document()
+    content["system"] |= {"cooling": "fan", "ambient_c": 22.0, "ram_type": "2 x DDR4-3200", "ram_bytes": 2**33}
+    content["system"]["stated"] = ["cooling", "ambient_c"]
+    told = dict(words.conditions(content))
+    assert told["surroundings"] == "cooling fan, air in C 22.0 (as stated)"
+    assert told["memory"] == "8 GiB; 2 x DDR4-3200"
+
+
 def test_what_the_machine_did_not_say_has_no_row():
-    assert not {"clocks", "temperature", "processors", "memory", "load", "session"} & set(
+    assert not {"surroundings", "clocks", "temperature", "processors", "memory", "load", "session"} & set(
         dict(words.conditions(document()))
     )
 
