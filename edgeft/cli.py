@@ -156,6 +156,22 @@ def _compare(results: Sequence[str], form: str) -> None:
     console.result(compare(results, form))
 
 
+@group.command("explain", short_help="What the original and the quantized model of a run look at.")
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--samples", default="8", metavar="N|ID,...", help="How many test examples, or which. [default: 8]")
+@click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), metavar="N",
+              help="Seed of the choice. [default: 0]")  # fmt: skip
+@click.option("-o", "--output", default="explained", metavar="FOLDER", type=click.Path(path_type=Path),
+              help="Folder that is written. [default: explained]")  # fmt: skip
+@_verbosity
+def _explain(run: Path, samples: str, seed: int, output: Path) -> None:
+    """Hide part after part of test examples of RUN, and draw how much the answers of the original and of the quantized
+    model hang on each, side by side."""
+    from edgeft.explaining.run import explain
+
+    explain(run, samples, seed, output)
+
+
 @group.group("profiles", cls=_Group, short_help="Hardware profiles: list, show NAME, detect.")
 def _profiles() -> None:
     """Hardware profiles: which number grids, providers and threads a target wants."""

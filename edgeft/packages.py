@@ -19,7 +19,7 @@ EXTRA_OF = {
     "onnxruntime": "device", "PIL": "device", "tokenizers": "device",
     "torch": "train", "transformers": "train", "timm": "train", "accelerate": "train", "safetensors": "train",
     "onnx": "train", "onnxscript": "train", "matplotlib": "report",
-    "peft": "lora", "pyarrow": "parquet", "optuna": "search",
+    "captum": "explain", "peft": "lora", "pyarrow": "parquet", "optuna": "search",
 }  # fmt: skip
 # Needed by edgeft but by no extra of it: the user asked for something these do.
 _OTHERS = {"datasets": "datasets", "soundfile": "soundfile"}

@@ -10,8 +10,11 @@ import pytest
 import edgeft
 
 PACKAGE = Path(edgeft.__file__).parent
-WORKSTATION = {"tuning", "quant", "exporting"}
-HEAVY = {"torch", "torchvision", "transformers", "timm", "onnx", "onnxscript", "onnx_ir", "accelerate", "safetensors"}
+WORKSTATION = {"tuning", "quant", "exporting", "explaining"}
+HEAVY = {
+    "torch", "torchvision", "transformers", "timm", "onnx", "onnxscript", "onnx_ir", "accelerate", "safetensors",
+    "captum",
+}  # fmt: skip
 DEVICE_FILES = [
     path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in WORKSTATION
 ]
@@ -24,7 +27,7 @@ LAYERS = [
     },
     {"recipe", "scheme", "cpu", "smbios", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},
-    {"tuning", "quant", "exporting", "evaluation", "report", "doctor"},
+    {"tuning", "quant", "exporting", "explaining", "evaluation", "report", "doctor"},
     {"steps", "pipeline", "outcome"},
     {"cli", "__main__", "__init__"},
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Z_975 = 1.959964
 # Normal quantile of 80 % power.
@@ -172,11 +172,15 @@ def macro_f1(predicted: NDArray[np.int64], labels: NDArray[np.int64], n_labels: 
 
 def spearman(values: Sequence[float]) -> float:
     """Rank correlation of `values` with their order; ties share ranks; 0 when all are equal."""
-    ranks = _ranks(np.asarray(values, dtype=np.float64))
-    order = np.arange(len(ranks), dtype=np.float64)
-    if len(ranks) < 2 or ranks.std() == 0:
+    return rank_correlation(np.arange(len(values)), values)
+
+
+def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
+    """Spearman's; ties share ranks; 0 where all values of one are equal, or there are fewer than two."""
+    a, b = (_ranks(np.asarray(values, dtype=np.float64).ravel()) for values in (one, other))
+    if len(a) < 2 or a.std() == 0 or b.std() == 0:
         return 0.0
-    return float(np.corrcoef(order, ranks)[0, 1])
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,6 +32,8 @@ _FORM = Record(
 )  # fmt: skip
 # Input name -> attribute of tokenizers.Encoding
 FIELDS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+# What stands for a hidden word, first found: the mask token of BERT's and RoBERTa's vocabularies, else "unknown".
+_MASKS = ("[MASK]", "<mask>", "[UNK]", "<unk>")
 SIDES = {"right": "right", "left": "left"}
 
 
@@ -85,6 +87,23 @@ class TextEncoder:
         self.truncated += sum(bool(encoding.overflowing) for encoding in encodings)
         longest = self._pad_to or max((len(encoding) for encoding in encodings), default=0)
         return stack_fields(encodings, self._fields, longest, self._fill, self._left, self._vocabulary)
+
+    @property
+    def mask_id(self) -> int:
+        """The id of the token that stands for a hidden word; the padding's where the vocabulary has none."""
+        known = (self._tokenizer.token_to_id(token) for token in _MASKS)
+        return next((int(one) for one in known if one is not None), self._pad_id)
+
+    def words(self, text: str) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """The words of `text` as the tokenizer splits it, as far as the model sees them; and [positions] the number of
+        the word at each position of what is fed for it alone, -1 where there is none."""
+        encoding = self._tokenizer.encode(text)
+        given = [-1 if word is None else word for word in encoding.word_ids]
+        numbers = sorted({*given} - {-1})
+        spans = [[span for span, word in zip(encoding.offsets, given, strict=True) if word == n] for n in numbers]
+        row = [numbers.index(word) if word >= 0 else -1 for word in given]
+        found = tuple(text[min(start for start, _ in span) : max(end for _, end in span)].strip() for span in spans)
+        return found, stack([row], self._pad_to or len(row), -1, self._left)[0]
 
 
 def stack_fields(
