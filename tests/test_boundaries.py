@@ -20,7 +20,7 @@ LAYERS = [
     {
         "errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages",
         "checkout",
-        "form", "policies", "contents",
+        "form", "policies", "contents", "ranks",
     },
     {"recipe", "scheme", "cpu", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},

@@ -20,15 +20,17 @@ from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
-from edgeft.tuning import acts, constraints, defaults, repeats, study
+from edgeft.tuning import acts, constraints, defaults, processes, refusals, repeats, study
 from edgeft.tuning.document import finish
 from edgeft.tuning.few import chosen, few_lines
+from edgeft.tuning.float_phase import float_phase
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
 from edgeft.tuning.joules import metered
 from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, result_lines
 from edgeft.tuning.qat import qat_recipe
+from edgeft.tuning.quantized_phase import calibrate, quantized_phase
 from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
 from edgeft.tuning.search import search
 from edgeft.tuning.space import space
@@ -39,9 +41,16 @@ from edgeft.tuning.trainer import Recipe
 def tune(spec: TuneSpec) -> Run | None:
     """Tune as `spec` says, once or in the trials of a search, and return the run; None after --dry-run.
 
-    Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
+    Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on. Started by torchrun or
+    `accelerate launch`, the processes do it together (edgeft.tuning.processes).
     """
-    acts.refuse_place(spec.output, spec.data)
+    refusals.refuse_alone(spec)
+    with processes.joined(defaults.device(spec.device)):
+        return _tune(spec)
+
+
+def _tune(spec: TuneSpec) -> Run | None:
+    refusals.refuse_place(spec.output, spec.data)
     repeats.refuse_both(spec)
     refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs or math.inf))
     limits: tuple[Limit, ...] = ()
@@ -49,8 +58,7 @@ def tune(spec: TuneSpec) -> Run | None:
         study.refuse_missing()
         spec, limits = constraints.split(spec)
     quiet_transformers()
-    # both refuse what is wrong before all examples are read
-    target, _ = find_target(spec.profile, spec.scheme), defaults.device(spec.device)
+    target = find_target(spec.profile, spec.scheme)  # refuses what is wrong before all examples are read
     dataset = _read(spec, spec.seed)
     if spec.repeats > 1 and not spec.dry_run:
         return repeats.repeat(spec, dataset, lambda seed: _read(spec, seed, image_check=False), tune_on)
@@ -71,14 +79,16 @@ def tune(spec: TuneSpec) -> Run | None:
 
 
 def _read(spec: TuneSpec, seed: int, image_check: bool = True) -> Dataset:
-    return read_dataset(
-        spec.data,
-        seed=seed,
-        text_column=spec.text_column,
-        label_column=spec.label_column,
-        group_column=spec.group_column,
-        slice_column=spec.slice_column,
-        image_check=image_check,
+    return processes.once(
+        lambda: read_dataset(
+            spec.data,
+            seed=seed,
+            text_column=spec.text_column,
+            label_column=spec.label_column,
+            group_column=spec.group_column,
+            slice_column=spec.slice_column,
+            image_check=image_check,
+        )
     )
 
 
@@ -95,8 +105,8 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     task = find_task(spec.task, dataset)
     of_images = {"image-size": spec.image_size}
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
-    acts.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
-    acts.refuse_unsampled(spec.sampling, task)
+    refusals.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
+    refusals.refuse_unsampled(spec.sampling, task)
     policies.refuse_foreign(spec.augment, task.content)
     augment = spec.augment or policies.usual(task.content)
     float_precision = defaults.precision(spec.precision, device)
@@ -104,7 +114,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
     qat = qat_recipe(spec.qat_epochs, batch_size, workers, tracker, spec.qat_lr)
     wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
-    acts.refuse_idle(wish, target.scheme)
+    refusals.refuse_idle(wish, target.scheme)
 
     def stages_for(model: nn.Module) -> list[Stage]:
         recipe = Recipe(
@@ -136,7 +146,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     if job.finished:
         console.say(f"{spec.output} is complete; nothing to do")
         return Run.open(spec.output)
-    for line in [*data_lines(dataset), *few_lines(spec, dataset)]:
+    for line in [*data_lines(dataset), *few_lines(spec, dataset), *processes.lines(batch_size)]:
         console.say(line)
 
     with metered(device, resumed=job.state.done("original") is not None) as energy:
@@ -148,16 +158,16 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
             spec.focal,
         )  # fmt: skip
-        model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
+        model = float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
         if target.scheme is not None:
-            quantized = acts.calibrate(
+            quantized = calibrate(
                 job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
             )
-            acts.quantized_phase(
+            quantized_phase(
                 job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
                 spec.feature_loss,
             )  # fmt: skip
-    run = finish(job, target, asdict(settings), energy)
+    run = processes.once(lambda: finish(job, target, asdict(settings), energy))
     for line in result_lines(task.metric, run.document):
         console.say(line)
     return run
