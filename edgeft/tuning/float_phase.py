@@ -1,4 +1,4 @@
-"""The float phase of a run: a new head started, then stage after stage of what --freeze says, then the best model saved."""
+"""The float phase of a run: a new head started, then stage after stage of --freeze, then the best model saved."""
 
 from __future__ import annotations
 

@@ -314,6 +314,7 @@ def _arguments(
         dataloader_num_workers=recipe.workers,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
+        average_tokens_across_devices=False,  # of losses that are means over tokens; training_step does its own
         use_cpu=device.type == "cpu",
     )
     if arguments.n_gpu > 1:
