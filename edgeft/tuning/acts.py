@@ -22,9 +22,10 @@ from edgeft.recipe import TuneSpec
 from edgeft.runfolder import SPLITS
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, Task
-from edgeft.tuning import floating, processes, qat
+from edgeft.tuning import batchsize, floating, processes, qat
 from edgeft.tuning.augment import cuts_views, enlarged, variation
 from edgeft.tuning.batches import Collate
+from edgeft.tuning.batchsize import Step
 from edgeft.tuning.few import chosen
 from edgeft.tuning.fit import fit_lines, fit_of
 from edgeft.tuning.freeze import digest_of, freeze, hash_tensors
@@ -33,8 +34,9 @@ from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy
 from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing, words_preprocessing
 from edgeft.tuning.refusals import refuse_untrained
+from edgeft.tuning.remembered import remembering
 from edgeft.tuning.schedule import kinds_and_epochs
-from edgeft.tuning.score import Judge
+from edgeft.tuning.score import SCORED, Judge
 from edgeft.tuning.source import Source, find_source
 from edgeft.tuning.trainer import Loss
 
@@ -98,9 +100,12 @@ def _keep_original(folder: Path, source: Source, loaded: Loaded) -> dict[str, An
 
 
 def prepare(
-    job: Job, model: Any, processor: Any, image_size: int | None, max_length: int | None
+    job: Job, model: Any, processor: Any, image_size: int | None, max_length: int | None, room: int = 0
 ) -> tuple[Judge, Encoder]:
-    """Write down how examples are encoded and which split each is in; what scores and encodes from here on."""
+    """Write down how examples are encoded and which split each is in; what scores and encodes from here on.
+
+    room   bytes for decoded images that are scored
+    """
     done = job.state.done("prepared")
     if done is None:
         described = processes.once(lambda: _described(job, model, processor, image_size, max_length))
@@ -108,6 +113,8 @@ def prepare(
     encoder = job.task.encoder(done["preprocessing"], job.folder)
     for split, examples in job.dataset.splits.items():
         job.splits[split] = job.task.queries(examples, encoder)
+    scored = (example.content for split in SCORED for example in job.splits[split])
+    encoder = remembering(encoder, scored, room)
     judge = Judge(job.task, encoder, job.splits, job.dataset.labels, batch_for(encoder.inputs, job.device))
     return judge, encoder
 
@@ -146,13 +153,31 @@ def score_original(job: Job, judge: Judge, model: nn.Module) -> None:
             job.finish("original_scores", judge.record(model.to(job.device), "the original"))
 
 
+def step_size(job: Job, asked: int | str, model: nn.Module, collate: Collate, loss: Loss) -> Step:
+    """--batch-size; "auto" is found once, and a resumed run goes on with it."""
+    done = job.state.done("batch_size")
+    if done is None:
+        step = Step.given(asked)
+        if asked == "auto":
+            step = batchsize.found(model.to(job.device), job.splits["train"], collate, loss, job.device)
+        done = job.finish("batch_size", asdict(step))
+        for line in processes.lines(step.examples):
+            console.say(line)
+    return Step(**done)
+
+
 def training_side(
-    job: Job, encoder: Encoder, augment: str, weights: str, smoothing: float, focal: float = 0.0
+    job: Job, encoder: Encoder, augment: str, weights: str, smoothing: float, focal: float = 0.0, room: int = 0
 ) -> tuple[Collate, Loss]:
-    """How training batches are made and varied (see edgeft.policies), and what the float phase minimises."""
+    """How training batches are made and varied (see edgeft.policies), and what the float phase minimises.
+
+    room   bytes for decoded images
+    """
     description, n_labels = (job.state.done("prepared") or {})["preprocessing"], len(job.dataset.labels)
-    if cuts_views(augment):
-        encoder = job.task.encoder(enlarged(description), job.folder)
+    description = enlarged(description) if cuts_views(augment) else description
+    encoder = remembering(
+        job.task.encoder(description, job.folder), (example.content for example in job.splits["train"]), room
+    )
     balance = class_weights(weights, job.splits["train"], n_labels)
     return Collate(encoder, job.seed, variation(augment, description, n_labels)), cross_entropy(
         balance, smoothing, focal

@@ -14,7 +14,8 @@ from edgeft import console, ranks
 from edgeft.errors import MachineError, UsageError, did_you_mean
 from edgeft.tuning.architecture import head_names
 
-_AUTO_BATCH = 32
+# Loader processes for one GPU: more would wait for the file system, or for the training process to take their batches.
+_MOST_WORKERS = 8
 _SHARED_MEMORY = "/dev/shm"
 # As it was before `device` narrowed it.
 _VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -76,12 +77,12 @@ def label_smoothing(given: float | None, content: str) -> float:
     return _SMOOTHING.get(content, 0.0) if given is None else given
 
 
-def batch_size(given: int | str) -> int:
-    return _AUTO_BATCH if given == "auto" else int(given)
-
-
-def workers(given: int) -> int:
-    """--workers, or 0 where shared memory is too small for loader processes: they would die with a bus error."""
+def workers(given: int | None, where: torch.device) -> int:
+    """--workers, by default as many as keep a GPU fed, and none beside a CPU that trains; 0 where shared memory is too
+    small for loader processes, which would die with a bus error."""
+    if given is None:
+        own = len(os.sched_getaffinity(0)) // ranks.world_here() if hasattr(os, "sched_getaffinity") else 1
+        given = 0 if where.type == "cpu" else min(_MOST_WORKERS, max(own - 1, 1))
     if given == 0 or not os.path.isdir(_SHARED_MEMORY):
         return given
     free = shutil.disk_usage(_SHARED_MEMORY).free

@@ -21,7 +21,7 @@ from edgeft.tuning import processes
 
 TOKENIZER = "tokenizer.json"
 # These may differ between the first call and the one that goes on: they do not change what is computed.
-_FREE = ("output", "resume", "dry_run", "workers", "report_to", "device", "repeats")
+_FREE = ("output", "resume", "dry_run", "workers", "image_cache", "report_to", "device", "repeats")
 
 
 @dataclass

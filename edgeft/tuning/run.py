@@ -21,6 +21,7 @@ from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
 from edgeft.tuning import acts, constraints, defaults, processes, refusals, repeats, study
+from edgeft.tuning.batchsize import Step
 from edgeft.tuning.document import finish
 from edgeft.tuning.few import chosen, few_lines
 from edgeft.tuning.float_phase import float_phase
@@ -31,6 +32,7 @@ from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, result_lines
 from edgeft.tuning.qat import qat_recipe
 from edgeft.tuning.quantized_phase import calibrate, quantized_phase
+from edgeft.tuning.remembered import room_for_images
 from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
 from edgeft.tuning.search import search
 from edgeft.tuning.space import space
@@ -110,16 +112,15 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     policies.refuse_foreign(spec.augment, task.content)
     augment = spec.augment or policies.usual(task.content)
     float_precision = defaults.precision(spec.precision, device)
-    batch_size = defaults.batch_size(spec.batch_size)
-    workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
-    qat = qat_recipe(spec.qat_epochs, batch_size, workers, tracker, spec.qat_lr)
+    workers, tracker = defaults.workers(spec.workers, device), defaults.tracker(spec.report_to)
     wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
     refusals.refuse_idle(wish, target.scheme)
 
-    def stages_for(model: nn.Module) -> list[Stage]:
+    def stages_for(model: nn.Module, step: Step) -> list[Stage]:
         recipe = Recipe(
             epochs=settings.epochs,
-            batch_size=batch_size,
+            batch_size=step.examples,
+            parts=step.parts,
             lr=0.0,
             weight_decay=spec.weight_decay,
             layer_decay=spec.layer_decay,
@@ -130,15 +131,20 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             report_to=tracker,
             views=settings.views,
         )
-        rates = [defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
+        rates = [step.rate * defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
         return stages(steps, rates, recipe)
+
+    def quantized_recipe(step: Step) -> Recipe:
+        return qat_recipe(spec.qat_epochs, step, workers, tracker, spec.qat_lr)
 
     if spec.dry_run:
         Job.look(spec.output, as_settings(spec), spec.resume, dataset)
         loaded = acts.rehearse(spec, task, dataset, target.scheme, wish)
         for line in few_lines(spec, dataset):
             console.result(line)
-        for line in plan_lines(task, dataset, loaded, target, stages_for(loaded.model), qat, spec.output):
+        usual = Step.given(spec.batch_size)
+        planned = stages_for(loaded.model, usual)
+        for line in plan_lines(task, dataset, loaded, target, planned, quantized_recipe(usual), spec.output):
             console.result(line)
         return None
 
@@ -146,26 +152,28 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     if job.finished:
         console.say(f"{spec.output} is complete; nothing to do")
         return Run.open(spec.output)
-    for line in [*data_lines(dataset), *few_lines(spec, dataset), *processes.lines(batch_size)]:
+    for line in [*data_lines(dataset), *few_lines(spec, dataset)]:
         console.say(line)
 
     with metered(device, resumed=job.state.done("original") is not None) as energy:
         model, processor = acts.load_original(job, spec.model, kinds)
-        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+        room = room_for_images(spec.image_cache)
+        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length, room.scored)
         acts.check_wish(job, model, target.scheme, encoder, wish)
         acts.score_original(job, judge, model)
         collate, loss = acts.training_side(
             job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
-            spec.focal,
+            spec.focal, room.trained,
         )  # fmt: skip
-        model = float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
+        step = acts.step_size(job, spec.batch_size, model, collate, loss)
+        model = float_phase(job, model, processor, stages_for(model, step), loss, judge, collate, callbacks)
         if target.scheme is not None:
             quantized = calibrate(
                 job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
             )
             quantized_phase(
-                job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
-                spec.feature_loss,
+                job, model, quantized, quantized_recipe(step), float_precision, judge, collate, spec.class_weights,
+                spec.learn_ranges, spec.feature_loss,
             )  # fmt: skip
     run = processes.once(lambda: finish(job, target, asdict(settings), energy))
     for line in result_lines(task.metric, run.document):

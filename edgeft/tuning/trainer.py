@@ -47,6 +47,8 @@ class Recipe:
     balanced       draw examples so that every class comes equally often, see edgeft.tuning.batches.Order
     precision      fp32, bf16 or fp16: of the arithmetic, never of the weights
     views          varied views of an example whose features are kept, see edgeft.tuning.frozen
+    batch_size     examples of a step, in all processes together
+    parts          in which each process computes its share of a step, one after the other, so that memory suffices
     """
 
     epochs: float
@@ -62,6 +64,7 @@ class Recipe:
     layer_decay: float = 1.0
     balanced: bool = False
     views: int = 4
+    parts: int = 1
 
     def steps(self, n: int) -> int:
         """Optimizer steps over `n` training examples, at least one."""
@@ -242,7 +245,7 @@ def train_phase(
     trainer = PhaseTrainer(
         model=model, args=arguments, loss=loss, judge=judge, order=order, train_dataset=Samples(examples),
         eval_dataset=Samples(examples), data_collator=collate, callbacks=[watch, *stop, *callbacks],
-        optimizers=(optimizer, None), advice=advice,
+        optimizers=(optimizer, None), advice=advice, parts=recipe.parts,
     )  # fmt: skip
     start = processes.once(lambda: last_complete(checkpoints) if checkpoints.is_dir() else None)
     processes.same_as_first(model)

@@ -363,10 +363,10 @@ def test_too_little_shared_memory_for_loader_processes(monkeypatch: Any, capsys:
     free = 64 * 2**20
     monkeypatch.setattr(defaults.os.path, "isdir", lambda path: True)
     monkeypatch.setattr(defaults.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
-    assert defaults.workers(2) == 0
+    assert defaults.workers(2, torch.device("cpu")) == 0
     assert "/dev/shm has 64 MB free, too little for 2 loader processes" in capsys.readouterr().err
     free = 2**30
-    assert defaults.workers(2) == 2 and defaults.workers(0) == 0
+    assert defaults.workers(2, torch.device("cpu")) == 2 and defaults.workers(0, torch.device("cpu")) == 0
     assert capsys.readouterr().err == ""
 
 
