@@ -88,9 +88,12 @@ def detail(line: str) -> None:
         click.echo(line)
 
 
-def warn(line: str) -> None:
-    """Something the user should know, on stderr, even with --quiet."""
-    if ranks.first():
+def warn(line: str, anywhere: bool = False) -> None:
+    """Something the user should know, on stderr, even with --quiet.
+
+    anywhere   also from a process that is not the first of its run
+    """
+    if anywhere or ranks.first():
         click.echo(f"warning: {line}", err=True)
 
 

@@ -74,7 +74,7 @@ class TuneSpec:
         metavar="FACTOR",
     )
     batch_size: int | str = option(
-        32, read.batch_size, "examples a training step, of all processes together; auto = the largest that memory holds",
+        32, read.batch_size, "examples a training step, of all processes; auto = the largest that memory holds",
         metavar="N|auto",
     )
     max_length: int | None = option(

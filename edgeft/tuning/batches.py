@@ -164,7 +164,7 @@ class Loader(DataLoader[Any]):
     ) -> None:
         super().__init__(
             samples, batch_sampler=shares, collate_fn=collate, num_workers=workers, pin_memory=pinned,
-            persistent_workers=workers > 0, prefetch_factor=_AHEAD if workers else None,
+            prefetch_factor=_AHEAD if workers else None,
         )  # fmt: skip
         self._shares = shares
 

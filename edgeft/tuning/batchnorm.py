@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -23,11 +24,16 @@ from edgeft.tuning.freeze import brings_statistics
 @contextmanager
 def synchronised(model: nn.Module) -> Iterator[None]:
     """While inside, what a BatchNorm of `model` learns from a batch it learns from the shares of all processes."""
-    if ranks.world() == 1 or not any(_learns(module) for module in model.modules()):
+    if not takes_turns(model):
         yield
         return
     with _Everywhere():
         yield
+
+
+def takes_turns(model: nn.Module) -> bool:
+    """Does a forward pass in one process wait for those of the others?"""
+    return ranks.world() > 1 and any(_learns(module) for module in model.modules())
 
 
 def _learns(module: nn.Module) -> bool:
@@ -35,26 +41,26 @@ def _learns(module: nn.Module) -> bool:
 
 
 class _Everywhere(TorchFunctionMode):
-    """Takes the place of torch.batch_norm where it normalises by the batch."""
+    """Takes the place of F.batch_norm, which all kinds of BatchNorm call, where it normalises by the batch."""
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-        takes_batch = func is torch.batch_norm and args[5]
+        given = kwargs or {}
+        takes_batch = func is F.batch_norm and given.get("training")
         call: Callable[..., Any] = normalised if takes_batch else func
-        return call(*args, **(kwargs or {}))
+        return call(*args, **given)
 
 
 def normalised(
     x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
     running_mean: Tensor | None,
     running_var: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-    _: bool = False,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> Tensor:
-    """torch.batch_norm in training, over the batches [n, C, …] of all processes (arXiv 1502.03167, algorithm 1)."""
+    """F.batch_norm in training, over the batches [n, C, …] of all processes (arXiv 1502.03167, algorithm 1)."""
     axes, shape = [0, *range(2, x.dim())], [1, -1, *[1] * (x.dim() - 2)]
     count = _Sum.apply(torch.tensor([x.numel() / x.shape[1]], device=x.device))
     mean = _Sum.apply(x.float().sum(axes)) / count

@@ -33,17 +33,18 @@ _messages: Any = None
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[None]:
+def joined() -> Iterator[None]:
     """Inside, the processes that torchrun or `accelerate launch` started can talk to each other.
 
-    device   of this process. Raises MachineError when the others cannot be reached.
+    Raises MachineError when the others cannot be reached.
     """
     global _messages
     if ranks.world() == 1 or _messages is not None:
         yield
         return
     with _peers():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
         _messages = dist.new_group(backend="gloo", timeout=_PATIENCE)
     store = dist.distributed_c10d._get_default_store()
     ranks.ask_who_failed_first(lambda: _claim(store))

@@ -47,7 +47,7 @@ def tune(spec: TuneSpec) -> Run | None:
     `accelerate launch`, the processes do it together (edgeft.tuning.processes).
     """
     refusals.refuse_alone(spec)
-    with processes.joined(defaults.device(spec.device)):
+    with processes.joined():
         return _tune(spec)
 
 
@@ -60,7 +60,8 @@ def _tune(spec: TuneSpec) -> Run | None:
         study.refuse_missing()
         spec, limits = constraints.split(spec)
     quiet_transformers()
-    target = find_target(spec.profile, spec.scheme)  # refuses what is wrong before all examples are read
+    # both refuse what is wrong before all examples are read
+    target, _ = find_target(spec.profile, spec.scheme), defaults.device(spec.device)
     dataset = _read(spec, spec.seed)
     if spec.repeats > 1 and not spec.dry_run:
         return repeats.repeat(spec, dataset, lambda seed: _read(spec, seed, image_check=False), tune_on)

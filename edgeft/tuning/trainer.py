@@ -22,7 +22,7 @@ from edgeft.errors import MachineError, ModelError
 from edgeft.quant.feed import logits_of, text_lengths
 from edgeft.tuning import processes
 from edgeft.tuning.batches import Collate, Loader, Order, Samples, Shares, class_shares
-from edgeft.tuning.batchnorm import synchronised
+from edgeft.tuning.batchnorm import synchronised, takes_turns
 from edgeft.tuning.checkpoints import last_complete, mark_complete, saving
 from edgeft.tuning.memory import answers_in, divided, is_out_of_memory, release
 from edgeft.tuning.score import Judge
@@ -92,6 +92,7 @@ class PhaseTrainer(Trainer):
         super().__init__(**rest)
         self._loss, self._judge, self._order, self._advice = loss, judge, order, advice
         self.parts = parts
+        self._takes_turns = takes_turns(self.model)
         self._course = Course(self.model)
         self.remove_callback(transformers.PrinterCallback)
         # Not wrapped in DistributedDataParallel: it sends gradients while backward still runs, and a process that runs
@@ -107,7 +108,7 @@ class PhaseTrainer(Trainer):
 
     def _prepare_input(self, data: Any) -> Any:
         # Pinned memory is copied while the GPU still computes.
-        return data.to(self.args.device, non_blocking=True) if isinstance(data, Tensor) else data
+        return data.to(self.args.device, non_blocking=True) if isinstance(data, Tensor) else super()._prepare_input(data)
 
     def _mean_loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         tensors = dict(inputs)
@@ -157,7 +158,8 @@ class PhaseTrainer(Trainer):
         answers = answers_in(inputs["labels"])
         total = torch.zeros((), device=self.args.device)
         try:
-            for part in divided(inputs, self.parts):
+            # Where processes wait for each other within a forward pass, all have to take as many.
+            for part in divided(inputs, 1 if self._takes_turns else self.parts):
                 with self.compute_loss_context_manager():
                     loss = self._mean_loss(model, part)
                 share = answers_in(part["labels"]) / max(answers, 1)
@@ -177,6 +179,12 @@ class PhaseTrainer(Trainer):
     def _halve(self, examples: int) -> None:
         """Take twice as many parts a step. Raises MachineError when a part is one example already."""
         here = f" on process {ranks.number()}" if ranks.world() > 1 else ""
+        if self._takes_turns:
+            raise MachineError(
+                f"there is not enough memory{here} for its share of a step, which BatchNorm without statistics of its own "
+                "cannot take in parts",
+                "choose a smaller --batch-size",
+            )
         if self.parts >= examples:
             raise MachineError(
                 f"there is not enough memory{here} for a training step of one example",
@@ -185,7 +193,8 @@ class PhaseTrainer(Trainer):
         self.parts *= 2
         console.warn(
             f"memory did not suffice{here}: a step now takes {self.parts} parts of at most "
-            f"{math.ceil(examples / self.parts)} examples one after the other; its batch stays as it was"
+            f"{math.ceil(examples / self.parts)} examples one after the other; its batch stays as it was",
+            anywhere=True,
         )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

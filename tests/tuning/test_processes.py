@@ -60,7 +60,9 @@ def test_float_weights_are_those_of_one_process(done: Path) -> None:
     two, one = both(done / "text")
     start = done / "bert" / "model.safetensors"
     assert apart(two.float_model / "model.safetensors", one.float_model / "model.safetensors", start) < TOLERANCE
-    assert two.scores_of("float") == pytest.approx(one.scores_of("float"), abs=1e-3)
+    for split in ("validation", "test"):  # of 26 and 24 examples, of which one on the border may fall to either side
+        found, wanted = (run.scores_of("float")[split] for run in (two, one))
+        assert found["n"] == wanted["n"] and found["value"] == pytest.approx(wanted["value"], abs=1.01 / wanted["n"])
 
 
 def test_quantized_weights_and_step_sizes_are_those_of_one_process(done: Path) -> None:

@@ -107,7 +107,7 @@ def norm_case(folder: Path) -> Callable[[int], Any]:
     """BatchNorm over both halves of a batch, and its gradients."""
 
     def act(rank: int) -> None:
-        with processes.joined(torch.device("cpu")):
+        with processes.joined():
             torch.manual_seed(0)
             x, weights = torch.randn(6, 3, 4, 4), torch.randn(6, 3, 4, 4)
             start, stop = (0, 2) if rank == 0 else (2, 6)
