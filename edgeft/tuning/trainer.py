@@ -107,8 +107,9 @@ class PhaseTrainer(Trainer):
         )  # fmt: skip
 
     def _prepare_input(self, data: Any) -> Any:
-        # Pinned memory is copied while the GPU still computes.
-        return data.to(self.args.device, non_blocking=True) if isinstance(data, Tensor) else super()._prepare_input(data)
+        if not isinstance(data, Tensor):
+            return super()._prepare_input(data)
+        return data.to(self.args.device, non_blocking=True)  # out of pinned memory, while the GPU still computes
 
     def _mean_loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         tensors = dict(inputs)
@@ -181,8 +182,8 @@ class PhaseTrainer(Trainer):
         here = f" on process {ranks.number()}" if ranks.world() > 1 else ""
         if self._takes_turns:
             raise MachineError(
-                f"there is not enough memory{here} for its share of a step, which BatchNorm without statistics of its own "
-                "cannot take in parts",
+                f"there is not enough memory{here} for its share of a step, which a BatchNorm that learns its "
+                "statistics cannot take in parts",
                 "choose a smaller --batch-size",
             )
         if self.parts >= examples:
