@@ -230,14 +230,6 @@ def cgroup_memory(root: Path = Path("/")) -> tuple[int | None, int | None]:
     return min(most for most, _ in limits), min(left for _, left in limits)
 
 
-def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process can still take without pushing others out; 0 where nobody says."""
-    found = re.search(r"^MemAvailable:\s*(\d+) kB", Tree(root).text("proc/meminfo") or "", re.MULTILINE)
-    left = cgroup_memory(root)[1]
-    available = int(found[1]) * 1024 if found else 0
-    return available if left is None else max(0, min(available, left))
-
-
 # Version 1 of control groups writes the largest page-aligned number where there is no limit.
 _NO_LIMIT = 1 << 60
 

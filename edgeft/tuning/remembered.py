@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeft import ranks
-from edgeft.machine import free_memory
+from edgeft.evaluation.conditions import available_bytes
 from edgeft.tasks.image_encoder import ImageEncoder
 from edgeft.tasks.task import Encoder, TensorSpec
 
@@ -37,7 +37,7 @@ def room_for_images(given_mb: int | None) -> Room:
 
     A quarter of it is for the held-out images, of which there are fewer.
     """
-    whole = free_memory() // _SHARE if given_mb is None else given_mb << 20
+    whole = (available_bytes() or 0) // _SHARE if given_mb is None else given_mb << 20
     own = whole // ranks.world_here()
     return Room(own // 4, own - own // 4)
 

@@ -70,7 +70,7 @@ def test_sent_to_a_process_that_is_no_fork_it_is_the_plain_encoder(images: list[
 def test_memory_is_shared_by_what_is_scored_and_what_is_trained_on(monkeypatch: Any) -> None:
     room = room_for_images(100)
     assert (room.scored, room.trained) == (25 << 20, 75 << 20)
-    monkeypatch.setattr(remembered, "free_memory", lambda: 800 << 20)
+    monkeypatch.setattr(remembered, "available_bytes", lambda: 800 << 20)
     assert sum(vars(room_for_images(None)).values()) == 200 << 20
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     for name, value in {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4"}.items():
