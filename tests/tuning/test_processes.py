@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -19,6 +20,9 @@ from edgeft.tuning.watch import read_metrics
 
 # Of the way that training went from its start: sums of gradients in another order differ in their last digits.
 TOLERANCE = 0.02
+# Where a number is rounded to 8 bits a last digit decides now and then, and what follows is another number.
+QUANTIZED_TOLERANCE = 0.2
+State = dict[str, torch.Tensor]
 ROOT = Path(__file__).parents[2]
 
 
@@ -41,44 +45,48 @@ def both(folder: Path) -> tuple[Run, Run]:
     return Run.open(folder / "two"), Run.open(folder / "one")
 
 
-def apart(two: Path, one: Path, start: Path) -> float:
-    """Distance of two states over the way from the start to the second of them; 0.7 and more for unlike batches."""
-    found, wanted, begun = (store.load_file(file) for file in (two, one, start))
+def apart(found: State, wanted: State, start: State) -> float:
+    """Distance of two states over the way from the start to the second of them; about 1 for unlike batches."""
     # A bias of keys adds the same to all scores of a query: softmax takes it out, its gradient is rounding alone.
-    names = [name for name in wanted if wanted[name].is_floating_point() and "key.bias" not in name]
-    assert set(found) == set(wanted)
+    names = [name for name in start if wanted[name].is_floating_point() and "key.bias" not in name]
+    assert set(found) == set(wanted) and len(names) > 20
 
-    def length(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    def length(a: State, b: State) -> float:
         return float(torch.stack([(a[name].double() - b[name].double()).square().sum() for name in names]).sum().sqrt())
 
-    moved = length(wanted, begun)
+    moved = length(wanted, start)
     assert moved > 0
     return length(found, wanted) / moved
 
 
 def test_float_weights_are_those_of_one_process(done: Path) -> None:
     two, one = both(done / "text")
-    start = done / "bert" / "model.safetensors"
-    assert apart(two.float_model / "model.safetensors", one.float_model / "model.safetensors", start) < TOLERANCE
+    start = {f"bert.{name}": tensor for name, tensor in store.load_file(done / "bert" / "model.safetensors").items()}
+    weights = [store.load_file(run.float_model / "model.safetensors") for run in (two, one)]
+    assert apart(*weights, start) < TOLERANCE
     for split in ("validation", "test"):  # of 26 and 24 examples, of which one on the border may fall to either side
         found, wanted = (run.scores_of("float")[split] for run in (two, one))
         assert found["n"] == wanted["n"] and found["value"] == pytest.approx(wanted["value"], abs=1.01 / wanted["n"])
 
 
-def test_quantized_weights_and_step_sizes_are_those_of_one_process(done: Path) -> None:
-    two, one = both(done / "text")
-    trained = [run.quantized / "trained.safetensors" for run in (two, one)]
-    start = one.quantized / "calibrated.safetensors"
-    assert two.document["kept"] == one.document["kept"]
-    if one.document["kept"] == "trained":
-        assert apart(*trained, start) < 5 * TOLERANCE  # rounding to 8 bits makes small differences larger
-    first, second = (store.load_file(run.quantized / "calibrated.safetensors") for run in (two, one))
+def test_ranges_are_those_of_one_process(done: Path) -> None:
+    first, second = (store.load_file(run.quantized / "calibrated.safetensors") for run in both(done / "text"))
     scales = [name for name in second if name.endswith(".scale")]
     assert len(scales) > 20
-    assert all(torch.allclose(first[name], second[name], rtol=0.01) for name in scales)
+    # A percentile is the edge of a bin that is 1/128 wide.
+    assert all(torch.allclose(first[name], second[name], rtol=0.02) for name in scales)
+
+
+def test_quantized_weights_and_step_sizes_are_those_of_one_process(done: Path) -> None:
+    two, one = both(done / "text")
+    trained = [torch.load(done / "text" / f"{name}-trained.pt") for name in ("two", "one")]
+    start = store.load_file(one.quantized / "calibrated.safetensors")
+    scales = {name: tensor for name, tensor in start.items() if name.endswith(".scale")}
+    assert apart(*trained, scales) < QUANTIZED_TOLERANCE
+    assert apart(*trained, {name: tensor for name, tensor in start.items() if name not in scales}) < QUANTIZED_TOLERANCE
     lines = [read_metrics(run.path / "metrics.jsonl") for run in (two, one)]
     losses = [[line["loss"] for line in each if "loss" in line] for each in lines]
-    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert len(losses[0]) == 4 and losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 def test_a_frozen_backbone_is_run_by_both_and_kept_by_the_first(done: Path) -> None:
@@ -87,8 +95,13 @@ def test_a_frozen_backbone_is_run_by_both_and_kept_by_the_first(done: Path) -> N
     weights = [store.load_file(run.float_model / "model.safetensors") for run in (two, one)]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[1])
     caches = [done / "image" / name / "features" for name in ("cache-two", "cache-one")]
-    kept = [sorted(path.name for path in cache.iterdir()) for cache in caches]
-    assert kept[0] == kept[1] and len(kept[0]) == 2  # plain images for the probe, and their varied views
+    kept = [{path.name: np.load(path) for path in cache.iterdir()} for cache in caches]
+    assert set(kept[0]) == set(kept[1]) and len(kept[0]) == 2  # plain images for the probe, and their varied views
+    for name, wanted in kept[1].items():
+        found = kept[0][name]
+        order = [list(found["keys"]).index(key) for key in wanted["keys"]]
+        assert len(order) == len(found["keys"])
+        assert np.allclose(found["rows"][order], wanted["rows"], atol=1e-5)
 
 
 def test_the_first_process_alone_speaks(done: Path) -> None:

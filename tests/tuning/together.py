@@ -23,8 +23,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from edgeft import cli
-from edgeft.tuning import batchnorm, processes
+from edgeft import cli, ranks
+from edgeft.tuning import batchnorm, processes, qat
 from edgeft.tuning.run import tune as _  # noqa: F401  imported before the fork, once for all
 from tests.tuning import small
 
@@ -92,12 +92,12 @@ def commands(folder: Path) -> dict[str, list[str]]:
     texts = table(folder)
     small.image_dataset(folder / "images", {"train": 10, "validation": 5, "test": 5})
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # dropout draws for each process
-    bert = small.save_bert(folder / "bert", "BertForSequenceClassification", **still)
-    vit = small.save_vit(folder / "vit")
+    bert = small.save_bert(folder / "bert", **still)
+    vit = small.save_vit(folder / "vit", labels=3)  # not the two of the data: the head is made anew, by a probe
     common = ["tune", "--device", "cpu", "--calibration-samples", "16"]
     return {
         "text": [*common, "-m", str(bert), "-d", str(texts), "--freeze", "none", "--lr", "1e-3", "--epochs", "2",
-                 "--batch-size", "8", "--qat-epochs", "1", "--learn-ranges", "0.5"],
+                 "--batch-size", "8", "--qat-epochs", "2", "--qat-lr", "1e-4", "--learn-ranges", "0.5"],
         "image": [*common, "-m", str(vit), "-d", str(folder / "images"), "--epochs", "2", "--batch-size", "6",
                   "--scheme", "none", "--augment", "crop", "--views", "2"],
     }  # fmt: skip
@@ -141,7 +141,21 @@ def failing(command: list[str], output: Path) -> Callable[[int], Any]:
     return act
 
 
+def keep_trained() -> None:
+    """Have every run leave the quantized model it trained beside its folder, whether it keeps it or not."""
+    train = qat.train_quantized
+
+    def kept(quantized: Any, *args: Any, folder: Path, **rest: Any) -> Any:
+        trained = train(quantized, *args, folder=folder, **rest)
+        if ranks.first():
+            torch.save(quantized.graph.state_dict(), folder.with_name(f"{folder.name}-trained.pt"))
+        return trained
+
+    qat.train_quantized = kept
+
+
 def main(folder: Path) -> None:
+    keep_trained()
     given = commands(folder)
     for name, command in given.items():
         os.environ["EDGEFT_CACHE"] = str(folder / name / "cache-two")
