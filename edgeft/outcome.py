@@ -30,6 +30,8 @@ def of(group: click.Group, arguments: list[str]) -> int:
     """Run `group` with `arguments` and return the exit code."""
     if "_EDGEFT_COMPLETE" in os.environ:  # a shell asks for completions
         group.main(arguments, prog_name="edgeft")
+    if ranks.world() > 1:  # torch's own words about connections that broke, frame by frame; read when it is imported
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -34,7 +34,7 @@ from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy
 from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing, words_preprocessing
 from edgeft.tuning.refusals import refuse_untrained
-from edgeft.tuning.remembered import remembering
+from edgeft.tuning.remembered import Remembered, remembering
 from edgeft.tuning.schedule import kinds_and_epochs
 from edgeft.tuning.score import SCORED, Judge
 from edgeft.tuning.source import Source, find_source
@@ -174,10 +174,11 @@ def training_side(
     room   bytes for decoded images
     """
     description, n_labels = (job.state.done("prepared") or {})["preprocessing"], len(job.dataset.labels)
-    description = enlarged(description) if cuts_views(augment) else description
-    encoder = remembering(
-        job.task.encoder(description, job.folder), (example.content for example in job.splits["train"]), room
-    )
+    if cuts_views(augment):
+        encoder = job.task.encoder(enlarged(description), job.folder)
+    elif isinstance(encoder, Remembered):  # it remembers what is scored
+        encoder = encoder.encoder
+    encoder = remembering(encoder, (example.content for example in job.splits["train"]), room)
     balance = class_weights(weights, job.splits["train"], n_labels)
     return Collate(encoder, job.seed, variation(augment, description, n_labels)), cross_entropy(
         balance, smoothing, focal

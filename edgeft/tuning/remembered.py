@@ -72,14 +72,6 @@ class Remembered:
             self._filled[slot] = 1  # last: another process may look meanwhile, and then decodes it too
         return self._pixels[slot]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Sent to a process that is no fork of this one it is the plain encoder: there is no common memory."""
-        return _plain, (self.encoder,)
-
-
-def _plain(encoder: ImageEncoder) -> ImageEncoder:
-    return encoder
-
 
 def remembering(encoder: Encoder, contents: Iterable[Any], limit_bytes: int) -> Encoder:
     """`encoder` with memory for the images among `contents`; itself where it encodes something else."""

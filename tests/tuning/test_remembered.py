@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +58,6 @@ def test_what_a_loader_process_decoded_the_others_need_not(images: list[Path], d
     os.waitpid(pid, 0)
     encoder(images)
     assert decoded == [path.name for path in images[3:]]
-
-
-def test_sent_to_a_process_that_is_no_fork_it_is_the_plain_encoder(images: list[Path]) -> None:
-    again = pickle.loads(pickle.dumps(Remembered(ImageEncoder(HOW), images, 1 << 20)))
-    assert type(again) is ImageEncoder
-    assert np.array_equal(again(images)["pixel_values"], ImageEncoder(HOW)(images)["pixel_values"])
 
 
 def test_memory_is_shared_by_what_is_scored_and_what_is_trained_on(monkeypatch: Any) -> None:

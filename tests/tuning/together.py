@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # edgeft.outcome sets it, here after the import
 
 import torch
 import torch.distributed as dist
