@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edgeft import __version__, console, outcome
+from edgeft import __version__, console, outcome, ranks
 from edgeft.errors import MachineError, did_you_mean
 from edgeft.options import Option, spelled
 from edgeft.recipe import describe, gather, options_of
@@ -122,6 +122,8 @@ def _eval(recipe: Path | None, settings: Sequence[str], **given: Any) -> None:
 def _do(section: str, recipe: Path | None, settings: Sequence[str], given: dict[str, Any]) -> None:
     from edgeft import packages, steps
 
+    if section != "tune":
+        ranks.refuse_several(section)
     asked = {name: value for name, value in given.items() if value is not None}
     resolved = gather(section, recipe, settings, asked)
     spec = resolved.spec(section)
@@ -142,6 +144,7 @@ def _run(recipe: Path, settings: Sequence[str], dry_run: bool) -> None:
     """Do tune, export and eval of one recipe, one after the other. A second call goes on where the first stopped."""
     from edgeft import pipeline
 
+    ranks.refuse_several("run")
     pipeline.run(gather(None, recipe, settings), dry_run)
 
 
@@ -221,7 +224,7 @@ def _doctor() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The command `edgeft`: run it and leave with its exit code."""
-    sys.exit(outcome.of(group, list(sys.argv[1:] if arguments is None else arguments)))
+    outcome.leave(outcome.of(group, list(sys.argv[1:] if arguments is None else arguments)))
 
 
 if __name__ == "__main__":

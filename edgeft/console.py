@@ -1,7 +1,8 @@
 """What a person sees while edgeft works: lines, notices and progress bars.
 
 Results and progress lines go to stdout, notices and warnings to stderr. A bar is drawn only on a terminal; in a
-log file there are no carriage returns, only a line now and then.
+log file there are no carriage returns, only a line now and then. Of several processes of one run only the first is
+heard.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
+
+from edgeft import ranks
 
 Item = TypeVar("Item")
 
@@ -69,25 +72,29 @@ def _go_on() -> None:
 def say(line: str = "") -> None:
     """A line about the work, on stdout; dropped by --quiet."""
     _go_on()
-    if _verbosity >= 0:
+    if _verbosity >= 0 and ranks.first():
         click.echo(line)
 
 
 def result(text: str) -> None:
     """What the command was asked for, on stdout, even with --quiet."""
-    if not _silent:
+    if not _silent and ranks.first():
         click.echo(text)
 
 
 def detail(line: str) -> None:
     """A line only --verbose shows."""
-    if _verbosity > 0:
+    if _verbosity > 0 and ranks.first():
         click.echo(line)
 
 
-def warn(line: str) -> None:
-    """Something the user should know, on stderr, even with --quiet."""
-    click.echo(f"warning: {line}", err=True)
+def warn(line: str, anywhere: bool = False) -> None:
+    """Something the user should know, on stderr, even with --quiet.
+
+    anywhere   also from a process that is not the first of its run
+    """
+    if anywhere or ranks.first():
+        click.echo(f"warning: {line}", err=True)
 
 
 class Bar:
@@ -98,7 +105,7 @@ class Bar:
         self._done, self._start = 0, time.monotonic()
         self._last_line = self._start
         self._tqdm: Any = None
-        if sys.stdout.isatty() and _verbosity >= 0:
+        if sys.stdout.isatty() and _verbosity >= 0 and ranks.first():
             from tqdm import tqdm
 
             self._tqdm = tqdm(total=total, desc=title, unit=unit, file=sys.stdout, dynamic_ncols=True, leave=False)

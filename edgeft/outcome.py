@@ -12,11 +12,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from edgeft import console
+from edgeft import console, ranks
 from edgeft.errors import EdgeftError
 
 _ON_INTERRUPT = {
@@ -30,6 +30,8 @@ def of(group: click.Group, arguments: list[str]) -> int:
     """Run `group` with `arguments` and return the exit code."""
     if "_EDGEFT_COMPLETE" in os.environ:  # a shell asks for completions
         group.main(arguments, prog_name="edgeft")
+    if ranks.world() > 1:  # torch's own words about connections that broke, frame by frame; read when it is imported
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -39,7 +41,8 @@ def of(group: click.Group, arguments: list[str]) -> int:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM unwinds the work, the second ends at once; forked workers end without a word."""
+    """The first Ctrl-C or SIGTERM unwinds the work, the second ends at once; forked workers end without a word, and so
+    do all but the first process of a run of several: one that waits for the others would not come to its handler."""
     owner = os.getpid()
     asked = False
 
@@ -51,13 +54,24 @@ def _signals() -> Iterator[None]:
         console.stop_soon(True)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    handler = stop if ranks.first() else signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         console.stop_soon(False)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process. One of several that failed ends without the clean-up of its connections, which may wait for
+    processes that wait for it."""
+    if code and ranks.world() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _guarded(group: click.Group, arguments: list[str]) -> int:
@@ -76,6 +90,8 @@ def _guarded(group: click.Group, arguments: list[str]) -> int:
         if isinstance(error, (SystemExit, GeneratorExit)):
             raise
         line, code = _told(error, arguments)
+        if not ranks.tells_of_failure():
+            return code
         if console.verbosity() > 0 and code != 130:
             traceback.print_exception(error)
         click.echo(f"error: {line}" if code != 130 else line, err=True)

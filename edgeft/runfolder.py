@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeft import files
+from edgeft import files, ranks
 from edgeft.data.dataset import Example
 from edgeft.data.splits_record import read_split
 from edgeft.errors import FolderError
@@ -177,6 +177,8 @@ class RunState:
         self._write()
 
     def _write(self) -> None:
+        if not ranks.first():
+            return
         document = {"schema": STATE_SCHEMA, "settings": self.settings, "phases": self._phases}
         files.write_json(self.folder / STATE, document)
 

@@ -74,7 +74,10 @@ class TuneSpec:
         1.0, read.factor, "factor of the learning rate from one block to the one below it; 1 = all learn alike",
         metavar="FACTOR",
     )
-    batch_size: int | str = option(32, read.batch_size, "examples a training step", metavar="N|auto")
+    batch_size: int | str = option(
+        32, read.batch_size, "examples a training step, of all processes; auto = the largest that memory holds",
+        metavar="N|auto",
+    )
     max_length: int | None = option(
         None, read.whole(2), "longest text in tokens, by default what the model takes, at most 128", metavar="N"
     )
@@ -129,7 +132,14 @@ class TuneSpec:
         "arithmetic of the float phase; auto = bf16 on a GPU that has it, else fp32", metavar="auto|fp32|bf16|fp16",
     )
     seed: int = option(0, read.whole(0, 2**32 - 1), "seed of splits, order and new weights", metavar="N")
-    workers: int = option(0, read.whole(0), "processes that load examples; 0 = none of their own", metavar="N")
+    workers: int | None = option(
+        None, read.whole(0), "processes that load examples, by default up to 8 for each GPU; 0 = none of their own",
+        metavar="N",
+    )
+    image_cache: int | None = option(
+        None, read.whole(0), "megabytes of memory for decoded images, by default a quarter of what is free; 0 = none",
+        metavar="MB",
+    )
     report_to: str = option("none", read.text, "experiment trackers, as transformers names them", metavar="NAME")
     text_column: str | None = option(None, read.text, "column of a table that holds the text", metavar="NAME")
     label_column: str | None = option(None, read.text, "column of a table that holds the label", metavar="NAME")

@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from edgeft import __version__, files
+from edgeft import __version__, files, ranks
 from edgeft.errors import BudgetMissed, EdgeftError, FolderError, GateFailed, UsageError
 from edgeft.recipe import as_settings, command_of, options_of
 
@@ -55,7 +55,7 @@ def refuse_place(output: Path, bundle: Path) -> None:
 
 def _keep(spec: Any, made_from: dict[str, str], failure: EdgeftError | None = None) -> None:
     command = command_of(spec)
-    if spec.dry_run or not (spec.output / DOCUMENTS[command]).is_file():
+    if spec.dry_run or not ranks.first() or not (spec.output / DOCUMENTS[command]).is_file():
         return
     record = {
         "schema": SCHEMA,

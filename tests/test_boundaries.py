@@ -23,7 +23,7 @@ LAYERS = [
     {
         "errors", "registry", "files", "console", "toml", "sysfiles", "options", "budget", "specs", "packages",
         "checkout",
-        "form", "policies", "contents", "surroundings",
+        "form", "policies", "contents", "surroundings", "ranks",
     },
     {"recipe", "scheme", "cpu", "smbios", "machine", "profile", "detect", "onnxfile", "archive", "bundle"},
     {"tasks", "data", "runfolder"},

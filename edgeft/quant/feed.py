@@ -26,12 +26,19 @@ def text_lengths(examples: Sequence[Example]) -> list[int] | None:
 
 
 def encoded(
-    encoder: Encoder, examples: Sequence[Example], batch_size: int, device: torch.device
+    encoder: Encoder,
+    examples: Sequence[Example],
+    batch_size: int,
+    device: torch.device,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[list[int], dict[str, Tensor]]]:
-    """Batches of tensors on `device` with the positions of their examples; texts of like length together."""
+    """Batches of tensors on `device` with the positions of their examples; texts of like length together.
+
+    share   (k, n): only batches k, k + n, k + 2n, …, of the process k of n that share the work
+    """
     lengths = text_lengths(examples)
     order = list(range(len(examples))) if lengths is None else sorted(range(len(examples)), key=lengths.__getitem__)
-    for start in range(0, len(order), batch_size):
+    for start in range(share[0] * batch_size, len(order), share[1] * batch_size):
         chosen = order[start : start + batch_size]
         arrays = encoder([examples[index].content for index in chosen])
         yield chosen, {name: tensor.to(device) for name, tensor in tensors_of(arrays).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import tensors_of
@@ -19,6 +20,8 @@ from edgeft.tasks.task import ASKED, IGNORED, Encoder, TensorSpec, labels_of, wi
 
 # Batches that are sorted by length together: enough for little padding, few enough for a fresh mix every epoch.
 _POOL_BATCHES = 50
+# Batches that each loader process has ready, as edgeft.tuning.defaults reckons its memory.
+_AHEAD = 2
 
 Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
 Reword = Callable[[str, np.random.Generator], str]
@@ -66,14 +69,14 @@ class Order(Sampler[Key]):
         lengths: Sequence[int] | None = None,
         shares: Sequence[float] | None = None,
     ) -> None:
-        self._n, self._seed, self._batch_size, self._lengths, self._shares = n, seed, batch_size, lengths, shares
+        self._n, self._seed, self.batch_size, self._lengths, self._shares = n, seed, batch_size, lengths, shares
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        alone = self._n > self._batch_size > 1 and self._n % self._batch_size == 1
+        alone = self._n > self.batch_size > 1 and self._n % self.batch_size == 1
         return self._n - 1 if alone else self._n
 
     def __iter__(self) -> Iterator[Key]:
@@ -85,14 +88,40 @@ class Order(Sampler[Key]):
         return ((epoch, int(index)) for index in order[: len(self)])
 
     def _grouped(self, order: NDArray[np.int64], lengths: NDArray[Any], rng: np.random.Generator) -> NDArray[np.int64]:
-        pool = self._batch_size * _POOL_BATCHES
+        pool = self.batch_size * _POOL_BATCHES
         pools = [order[start : start + pool] for start in range(0, self._n, pool)]
         by_length = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in pools])
-        batches = [by_length[start : start + self._batch_size] for start in range(0, self._n, self._batch_size)]
+        batches = [by_length[start : start + self.batch_size] for start in range(0, self._n, self.batch_size)]
         # The short last batch stays last: a sampler knows nothing of batches, it only fills them in order.
-        whole = len(batches) - (1 if len(batches[-1]) < self._batch_size else 0)
+        whole = len(batches) - (1 if len(batches[-1]) < self.batch_size else 0)
         mixed = [batches[number] for number in rng.permutation(whole)] + batches[whole:]
         return np.concatenate(mixed)
+
+
+class Shares:
+    """Batches of keys for one of several processes: its share of each batch of `order`.
+
+    A batch that has fewer examples than there are processes gives some of them to two.
+    """
+
+    def __init__(self, order: Order, number: int, world: int) -> None:
+        self._order, self._number, self._world = order, number, world
+
+    def set_epoch(self, epoch: int) -> None:
+        self._order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._order.batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys = list(self._order)
+        for start in range(0, len(keys), self._order.batch_size):
+            batch = keys[start : start + self._order.batch_size]
+            if len(batch) < self._world:
+                yield [batch[self._number % len(batch)]]
+            else:
+                first, end = (len(batch) * number // self._world for number in (self._number, self._number + 1))
+                yield batch[first:end]
 
 
 def class_shares(examples: Sequence[Example]) -> list[float]:
@@ -122,6 +151,25 @@ class Samples(Dataset[tuple[Key, Example]]):
 
     def __getitem__(self, key: Key) -> tuple[Key, Example]:
         return key, self.examples[key[1]]
+
+
+class Loader(DataLoader[Any]):
+    """Batches of `shares`, encoded by `collate` in `workers` processes of their own, or in this one with 0.
+
+    pinned   into memory that a GPU can be fed from while it computes
+    """
+
+    def __init__(
+        self, samples: Dataset[Any], shares: Shares, collate: Callable[[Any], Any], workers: int, pinned: bool
+    ) -> None:
+        super().__init__(
+            samples, batch_sampler=shares, collate_fn=collate, num_workers=workers, pin_memory=pinned,
+            prefetch_factor=_AHEAD if workers else None,
+        )  # fmt: skip
+        self._shares = shares
+
+    def set_epoch(self, epoch: int) -> None:
+        self._shares.set_epoch(epoch)
 
 
 class Collate:

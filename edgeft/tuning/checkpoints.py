@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgeft import console, files
+from edgeft import console, files, ranks
 from edgeft.errors import EdgeftError, MachineError
 
 _MARK = "complete.json"
@@ -53,6 +53,12 @@ def last_complete(folder: Path) -> Path | None:
         console.warn(f"{path} is incomplete or was changed; it is not used")
         shutil.rmtree(path, ignore_errors=True)
     return None
+
+
+def forget(folder: Path) -> None:
+    """Of a finished phase, which is read from its own folder: its checkpoints would only fill the disk."""
+    if ranks.first():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _number(path: Path) -> re.Match[str] | None:

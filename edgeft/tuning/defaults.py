@@ -10,11 +10,12 @@ from torch import nn
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from edgeft import console
+from edgeft import console, ranks
 from edgeft.errors import MachineError, UsageError, did_you_mean
 from edgeft.tuning.architecture import head_names
 
-_AUTO_BATCH = 32
+# Loader processes for one GPU: more would wait for the file system, or for the training process to take their batches.
+_MOST_WORKERS = 8
 _SHARED_MEMORY = "/dev/shm"
 # As it was before `device` narrowed it.
 _VISIBLE = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -76,12 +77,12 @@ def label_smoothing(given: float | None, content: str) -> float:
     return _SMOOTHING.get(content, 0.0) if given is None else given
 
 
-def batch_size(given: int | str) -> int:
-    return _AUTO_BATCH if given == "auto" else int(given)
-
-
-def workers(given: int) -> int:
-    """--workers, or 0 where shared memory is too small for loader processes: they would die with a bus error."""
+def workers(given: int | None, where: torch.device) -> int:
+    """--workers, by default as many as keep a GPU fed, and none beside a CPU that trains; 0 where shared memory is too
+    small for loader processes, which would die with a bus error."""
+    if given is None:
+        own = len(os.sched_getaffinity(0)) // ranks.world_here() if hasattr(os, "sched_getaffinity") else 1
+        given = 0 if where.type == "cpu" else min(_MOST_WORKERS, max(own - 1, 1))
     if given == 0 or not os.path.isdir(_SHARED_MEMORY):
         return given
     free = shutil.disk_usage(_SHARED_MEMORY).free
@@ -108,7 +109,8 @@ def tracker(given: str) -> str:
 def device(given: str) -> torch.device:
     """--device auto|cpu|cuda[:N]. Raises MachineError when there is no such GPU.
 
-    One GPU trains: a second one that sees other batches would have ranges of its own. That it is left out is said.
+    Each process uses one GPU. That others are left out is said; of several processes each takes the one with its
+    number on this machine.
     """
     if given == "cpu" or (given == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -118,12 +120,28 @@ def device(given: str) -> torch.device:
         os.environ["CUDA_VISIBLE_DEVICES"] = _named(number)
     if not torch.cuda.is_available():
         raise MachineError(f"--device {given}: torch sees no such GPU here", "use --device cpu, or see edgeft doctor")
+    if ranks.world() > 1:
+        return _own_gpu(given)
     if (others := torch.cuda.device_count() - 1) > 0:
         console.say(
             f"{others + 1} GPUs are visible, and one trains: {torch.cuda.get_device_name(0)} (the first; --device "
-            "cuda:N takes another)"
+            f"cuda:N takes another; torchrun --nproc-per-node {others + 1} -m edgeft tune … uses all)"
         )
     return torch.device("cuda", 0)
+
+
+def _own_gpu(given: str) -> torch.device:
+    """The GPU of this process among several on this machine."""
+    there, number = torch.cuda.device_count(), ranks.number_here()
+    if ":" in given:
+        raise UsageError(f"--device {given} is one GPU for {ranks.world()} processes", "use --device cuda or auto")
+    if number >= there:
+        raise MachineError(
+            f"process {number} of {ranks.world_here()} on this machine has no GPU of its own: torch sees {there}",
+            f"start {there} processes a machine, or use --device cpu",
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def _named(number: str) -> str:

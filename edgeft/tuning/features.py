@@ -32,6 +32,7 @@ class Features:
         if not isinstance(operand, fx.Node) or operand.op != "call_module" or not isinstance(layer, nn.Linear):
             raise ModelError("--feature-loss needs a model whose last layer is a quantized linear one", "leave it out")
         layer.register_forward_pre_hook(self._keep_wanted)
+        student.register_forward_pre_hook(self._forget)
         student.graph.get_submodule(str(operand.target)).register_forward_hook(self._keep_given)
 
     def _keep_wanted(self, _: nn.Module, inputs: Any) -> None:
@@ -39,6 +40,10 @@ class Features:
 
     def _keep_given(self, _: nn.Module, __: Any, output: Tensor) -> None:
         self._given = output if torch.is_grad_enabled() else None
+
+    def _forget(self, *_: Any) -> None:
+        """What a step that found no memory left would hold its whole forward pass."""
+        self._given = None
 
     def distance(self) -> Tensor:
         """Mean squared difference over the mean square of the teacher's features: 1 is as far as zeros are."""

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeft import __version__, console
+from edgeft import __version__, console, ranks
 from edgeft.data.content import digest
 from edgeft.data.dataset import Example
 from edgeft.quant.feed import batch_for, logits_of, text_lengths
 from edgeft.tasks.task import TensorSpec
+from edgeft.tuning import processes
 from edgeft.tuning.architecture import head_names
 from edgeft.tuning.batches import Collate, Key, Variation
 from edgeft.tuning.freeze import digest_of, hash_tensors, learns_only
@@ -69,9 +70,12 @@ class Backbone:
     def features(
         self, examples: Sequence[Example], collate: Collate, views: int, bar: Callable[[int], None]
     ) -> NDArray[np.float32]:
-        """[n, views, features] of `examples` in eval mode; `bar` is told of every view that is ready."""
+        """[n, views, features] of `examples` in eval mode; `bar` is told of every view that is ready.
+
+        Several processes share the work; the first one keeps the features.
+        """
         store = FeatureStore(self._address(collate))
-        kept = store.read()
+        kept = processes.once(store.read)
         contents = [digest(example.content) for example in examples]
         wanted = [(view, index) for view in range(views) for index in range(len(examples))]
         missing = [(view, index) for view, index in wanted if f"{contents[index]}-{view}" not in kept]
@@ -81,18 +85,21 @@ class Backbone:
             missing.sort(key=lambda pair: lengths[pair[1]])
         wide = batch_for(collate.inputs, next(self.model.parameters()).device)
         try:
-            for start in range(0, len(missing), wide):
-                part = missing[start : start + wide]
+            for start in range(0, len(missing), wide * ranks.world()):
+                shares = [missing[start + wide * n : start + wide * (n + 1)] for n in range(ranks.world())]
                 # The variation of a view is drawn from the content, so that it is the same in every run of a seed.
-                rows = self._compute(collate, [((v, int(contents[i][:12], 16)), examples[i]) for v, i in part])
-                kept.update({f"{contents[i]}-{v}": row for (v, i), row in zip(part, rows, strict=True)})
-                store.write_when_due(kept)
-                bar(len(part))
+                mine = [((v, int(contents[i][:12], 16)), examples[i]) for v, i in shares[ranks.number()]]
+                found = processes.gathered(self._compute(collate, mine) if mine else ())
+                for part, rows in zip(shares, found, strict=True):
+                    kept.update({f"{contents[i]}-{v}": row for (v, i), row in zip(part, rows, strict=True)})
+                    bar(len(part))
+                if ranks.first():
+                    store.write_when_due(kept)
         finally:  # after Ctrl-C too
-            if missing and kept:
+            if missing and kept and ranks.first():
                 store.write(kept)
-        found = np.stack([kept[f"{contents[index]}-{view}"] for view, index in wanted])
-        return found.reshape(views, len(examples), -1).swapaxes(0, 1)
+        rows = np.stack([kept[f"{contents[index]}-{view}"] for view, index in wanted])
+        return rows.reshape(views, len(examples), -1).swapaxes(0, 1)
 
     @torch.no_grad()
     def _compute(self, collate: Collate, part: Sequence[tuple[Key, Example]]) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ from typing import Any
 
 import torch
 
+from edgeft import ranks
 from edgeft.data.dataset import Dataset, Example
-from edgeft.runfolder import DOCUMENT, RunState
+from edgeft.errors import MachineError
+from edgeft.runfolder import DOCUMENT, STATE, RunState
 from edgeft.tasks.task import Task
+from edgeft.tuning import processes
 
+TOKENIZER = "tokenizer.json"
 # These may differ between the first call and the one that goes on: they do not change what is computed.
-_FREE = ("output", "resume", "dry_run", "workers", "report_to", "device", "repeats")
+_FREE = ("output", "resume", "dry_run", "workers", "image_cache", "report_to", "device", "repeats")
 
 
 @dataclass
@@ -46,7 +51,8 @@ class Job:
         device: torch.device,
         seed: int,
     ) -> Job:
-        state = RunState.begin(folder, _fixed(settings, dataset), resume)
+        state = processes.once(lambda: RunState.begin(folder, _fixed(settings, dataset), resume))
+        refuse_unshared(Path(folder) / STATE)
         return Job(Path(folder), dict(settings), state, task, dataset, device, seed)
 
     @staticmethod
@@ -58,6 +64,10 @@ class Job:
     def finished(self) -> bool:
         return (self.folder / DOCUMENT).is_file()
 
+    def finish(self, phase: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Note that a phase is finished; when this returns, the record of the first process stands for all."""
+        return self.state.finish(phase, processes.once(lambda: dict(record)))
+
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         start = time.monotonic()
@@ -65,6 +75,15 @@ class Job:
             yield
         finally:
             self.wall_s[phase] = self.wall_s.get(phase, 0.0) + time.monotonic() - start
+
+
+def refuse_unshared(file: Path) -> None:
+    """Raises MachineError in a process that does not see what the first one wrote: they may be on several machines."""
+    if not file.is_file():
+        raise MachineError(
+            f"process {ranks.number()} on {platform.node()} does not see {file}, which the first process wrote",
+            "give an --output in a folder that all machines share",
+        )
 
 
 def _fixed(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from edgeft import ranks
 from edgeft.evaluation import energy
 from edgeft.evaluation.meters.world import ReadError, World
 from edgeft.evaluation.recorders import Recorder, recorder_for
@@ -23,6 +24,9 @@ def metered(device: torch.device, resumed: bool, world: World | None = None) -> 
 
     resumed   earlier calls did a part of the work, and what they took is not in the figure: it says so
     """
+    if not ranks.first():
+        yield {}
+        return
     choice = energy.choose("auto", (), _PROVIDERS.get(device.type, ""), world)
     found: dict[str, Any] = energy.not_measured(choice.why_not or "")
     if choice.meter is None:
@@ -44,7 +48,9 @@ def metered(device: torch.device, resumed: bool, world: World | None = None) -> 
         found |= _figure(recorder, start, end)
     if found["status"] == "measured":
         found |= {"source": choice.meter.source, "coverage": choice.meter.coverage}
-        found |= {"part": "since the run was last resumed"} if resumed else {}
+        parts = ["since the run was last resumed"] * resumed
+        parts += [f"what the first of {ranks.world()} processes can see"] * (ranks.world() > 1)
+        found |= {"part": ", ".join(parts)} if parts else {}
         found.pop("reason", None)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edgeft import console
 from edgeft.data.dataset import Example
 from edgeft.tasks.task import Encoder
+from edgeft.tuning import processes
 from edgeft.tuning.batches import Collate
 from edgeft.tuning.frozen import Backbone
 from edgeft.tuning.trainer import Loss
@@ -51,6 +52,7 @@ def start_head(
     with torch.no_grad():
         head.weight.copy_(weight / spread)
         head.bias.copy_(bias - weight @ mean / spread)
+    processes.same_as_first(head)
     return accuracy[best]
 
 

@@ -23,6 +23,7 @@ from edgeft.quant.feed import draw, encoded
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Encoder, without_mask
 from edgeft.tuning.batches import Collate
+from edgeft.tuning.batchsize import Step
 from edgeft.tuning.checkpoints import saving
 from edgeft.tuning.score import Judge
 from edgeft.tuning.trainer import Loss, Recipe, Trained, train_phase
@@ -144,8 +145,9 @@ def _optimizer(quantized: QuantModel, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr)
 
 
-def qat_recipe(epochs: float, batch_size: int, workers: int, report_to: str, lr: float = LR_WEIGHTS) -> Recipe:
-    return Recipe(epochs, batch_size, lr, "linear", 0.05, 0.01, "fp32", 0, workers, report_to)
+def qat_recipe(epochs: float, step: Step, workers: int, report_to: str, lr: float = LR_WEIGHTS) -> Recipe:
+    rate = step.rate * lr
+    return Recipe(epochs, step.examples, rate, "linear", 0.05, 0.01, "fp32", 0, workers, report_to, parts=step.parts)
 
 
 def save_calibrated(quantized: QuantModel, calibration: Calibration, folder: Path) -> None:

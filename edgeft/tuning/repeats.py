@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeft import console, files
+from edgeft import console, files, ranks
 from edgeft.data.assemble import AS_GIVEN
 from edgeft.data.dataset import Dataset
 from edgeft.errors import UsageError
 from edgeft.evaluation.stats import mean_interval
 from edgeft.recipe import TuneSpec
 from edgeft.runfolder import DOCUMENT, WEIGHTS, Run
+from edgeft.tuning import processes
 from edgeft.tuning.card import CARD, card
 
 TuneOn = Callable[..., "Run | None"]
@@ -53,7 +54,7 @@ def repeat(spec: TuneSpec, dataset: Dataset, read: Callable[[int], Dataset], tun
         with console.quieter():
             run = tune_on(one, dataset if dataset.split_rule == AS_GIVEN else read(seed))
         assert run is not None
-        for part in WEIGHTS:
+        for part in WEIGHTS if ranks.first() else ():
             shutil.rmtree(folder / part, ignore_errors=True)
         console.say(f"seed {seed}, test: " + ", ".join(f"{name} {_test(run, name):.4f}" for name in _states(run)))
         runs.append(run)
@@ -61,7 +62,7 @@ def repeat(spec: TuneSpec, dataset: Dataset, read: Callable[[int], Dataset], tun
     record = _record(spec, [run for run in runs if run is not None], dataset)
     for line in lines(record):
         console.result(line)
-    return _kept(spec.output, record)
+    return processes.once(lambda: _kept(spec.output, record))
 
 
 def _states(run: Run) -> list[str]:

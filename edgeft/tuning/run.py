@@ -20,15 +20,19 @@ from edgeft.data.read import read_dataset
 from edgeft.quant.choice import read_wish
 from edgeft.recipe import TuneSpec, as_settings
 from edgeft.runfolder import Run
-from edgeft.tuning import acts, constraints, defaults, repeats, study
+from edgeft.tuning import acts, constraints, defaults, processes, refusals, repeats, study
+from edgeft.tuning.batchsize import Step
 from edgeft.tuning.document import finish
 from edgeft.tuning.few import chosen, few_lines
+from edgeft.tuning.float_phase import float_phase
 from edgeft.tuning.freeze import refuse_missing
 from edgeft.tuning.job import Job
 from edgeft.tuning.joules import metered
 from edgeft.tuning.load import quiet_transformers
 from edgeft.tuning.plan import data_lines, plan_lines, result_lines
 from edgeft.tuning.qat import qat_recipe
+from edgeft.tuning.quantized_phase import calibrate, quantized_phase
+from edgeft.tuning.remembered import room_for_images
 from edgeft.tuning.schedule import Stage, kinds_and_epochs, stages
 from edgeft.tuning.search import search
 from edgeft.tuning.space import space
@@ -39,9 +43,16 @@ from edgeft.tuning.trainer import Recipe
 def tune(spec: TuneSpec) -> Run | None:
     """Tune as `spec` says, once or in the trials of a search, and return the run; None after --dry-run.
 
-    Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on.
+    Raises what edgeft.errors lists; after any of them, or Ctrl-C, `--resume` goes on. Started by torchrun or
+    `accelerate launch`, the processes do it together (edgeft.tuning.processes).
     """
-    acts.refuse_place(spec.output, spec.data)
+    refusals.refuse_alone(spec)
+    with processes.joined():
+        return _tune(spec)
+
+
+def _tune(spec: TuneSpec) -> Run | None:
+    refusals.refuse_place(spec.output, spec.data)
     repeats.refuse_both(spec)
     refuse_missing(kind for kind, _ in kinds_and_epochs(spec.freeze, spec.epochs or math.inf))
     limits: tuple[Limit, ...] = ()
@@ -71,14 +82,16 @@ def tune(spec: TuneSpec) -> Run | None:
 
 
 def _read(spec: TuneSpec, seed: int, image_check: bool = True) -> Dataset:
-    return read_dataset(
-        spec.data,
-        seed=seed,
-        text_column=spec.text_column,
-        label_column=spec.label_column,
-        group_column=spec.group_column,
-        slice_column=spec.slice_column,
-        image_check=image_check,
+    return processes.once(
+        lambda: read_dataset(
+            spec.data,
+            seed=seed,
+            text_column=spec.text_column,
+            label_column=spec.label_column,
+            group_column=spec.group_column,
+            slice_column=spec.slice_column,
+            image_check=image_check,
+        )
     )
 
 
@@ -95,21 +108,20 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     task = find_task(spec.task, dataset)
     of_images = {"image-size": spec.image_size}
     of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
-    acts.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
-    acts.refuse_unsampled(spec.sampling, task)
+    refusals.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
+    refusals.refuse_unsampled(spec.sampling, task)
     policies.refuse_foreign(spec.augment, task.content)
     augment = spec.augment or policies.usual(task.content)
     float_precision = defaults.precision(spec.precision, device)
-    batch_size = defaults.batch_size(spec.batch_size)
-    workers, tracker = defaults.workers(spec.workers), defaults.tracker(spec.report_to)
-    qat = qat_recipe(spec.qat_epochs, batch_size, workers, tracker, spec.qat_lr)
+    workers, tracker = defaults.workers(spec.workers, device), defaults.tracker(spec.report_to)
     wish = read_wish(spec.keep_float, spec.budget, spec.raise_)
-    acts.refuse_idle(wish, target.scheme)
+    refusals.refuse_idle(wish, target.scheme)
 
-    def stages_for(model: nn.Module) -> list[Stage]:
+    def stages_for(model: nn.Module, step: Step) -> list[Stage]:
         recipe = Recipe(
             epochs=settings.epochs,
-            batch_size=batch_size,
+            batch_size=step.examples,
+            parts=step.parts,
             lr=0.0,
             weight_decay=spec.weight_decay,
             layer_decay=spec.layer_decay,
@@ -120,15 +132,20 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
             report_to=tracker,
             views=settings.views,
         )
-        rates = [defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
+        rates = [step.rate * defaults.learning_rate(spec.lr, kind, model) for kind in kinds]
         return stages(steps, rates, recipe)
+
+    def quantized_recipe(step: Step) -> Recipe:
+        return qat_recipe(spec.qat_epochs, step, workers, tracker, spec.qat_lr)
 
     if spec.dry_run:
         Job.look(spec.output, as_settings(spec), spec.resume, dataset)
         loaded = acts.rehearse(spec, task, dataset, target.scheme, wish)
         for line in few_lines(spec, dataset):
             console.result(line)
-        for line in plan_lines(task, dataset, loaded, target, stages_for(loaded.model), qat, spec.output):
+        usual = Step.given(spec.batch_size)
+        planned = stages_for(loaded.model, usual)
+        for line in plan_lines(task, dataset, loaded, target, planned, quantized_recipe(usual), spec.output):
             console.result(line)
         return None
 
@@ -141,23 +158,25 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
 
     with metered(device, resumed=job.state.done("original") is not None) as energy:
         model, processor = acts.load_original(job, spec.model, kinds)
-        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+        room = room_for_images(spec.image_cache)
+        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length, room.scored)
         acts.check_wish(job, model, target.scheme, encoder, wish)
         acts.score_original(job, judge, model)
         collate, loss = acts.training_side(
             job, encoder, augment, spec.class_weights, defaults.label_smoothing(spec.label_smoothing, task.content),
-            spec.focal,
+            spec.focal, room.trained,
         )  # fmt: skip
-        model = acts.float_phase(job, model, processor, stages_for(model), loss, judge, collate, callbacks)
+        step = acts.step_size(job, spec.batch_size, model, collate, loss)
+        model = float_phase(job, model, processor, stages_for(model, step), loss, judge, collate, callbacks)
         if target.scheme is not None:
-            quantized = acts.calibrate(
+            quantized = calibrate(
                 job, model, target.scheme, encoder, judge, spec.calibration_samples, spec.calibration, wish
             )
-            acts.quantized_phase(
-                job, model, quantized, qat, float_precision, judge, collate, spec.class_weights, spec.learn_ranges,
-                spec.feature_loss,
+            quantized_phase(
+                job, model, quantized, quantized_recipe(step), float_precision, judge, collate, spec.class_weights,
+                spec.learn_ranges, spec.feature_loss,
             )  # fmt: skip
-    run = finish(job, target, asdict(settings), energy)
+    run = processes.once(lambda: finish(job, target, asdict(settings), energy))
     for line in result_lines(task.metric, run.document):
         console.say(line)
     return run

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgeft import console
+from edgeft import console, ranks
 from edgeft.data.dataset import Example
 from edgeft.evaluation import slices
 from edgeft.quant.feed import answers, encoded
 from edgeft.tasks.task import Encoder, Scores, Task, answers_each, examples_of, labels_of, owners_of
+from edgeft.tuning import processes
 from edgeft.tuning.classes import class_figures
 from edgeft.tuning.resampled import Resampled
 
@@ -44,7 +45,10 @@ class _Places:
 
 
 class Judge:
-    """Scores models on the splits of one dataset. Keeps the answers only, so memory does not grow with logits."""
+    """Scores models on the splits of one dataset. Keeps the answers only, so memory does not grow with logits.
+
+    Several processes share the batches of a split, and all get all answers: each has to ask for them.
+    """
 
     def __init__(
         self,
@@ -82,13 +86,13 @@ class Judge:
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Answers and how sure of them the model is, its largest probability; both [answers]."""
         at = _Places(self._splits[split])
-        predicted, sure = np.empty(at.n, dtype=np.int64), np.empty(at.n)
+        predicted, sure = np.zeros(at.n, dtype=np.int64), np.zeros(at.n)
         for chosen, logits in self._answered(model, split):
             rows = at.of(chosen)
             predicted[rows] = self._task.decode(logits)
             sure[rows] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64).sum(axis=-1)
-            advance(len(chosen))
-        return predicted, sure
+            advance(len(chosen) * ranks.world())
+        return processes.summed(predicted), processes.summed(sure)
 
     def labels(self, split: str) -> NDArray[np.int64]:
         """[answers], in the order of the split."""
@@ -97,10 +101,10 @@ class Judge:
     def logits(self, model: nn.Module, split: str) -> NDArray[np.float32]:
         """[answers, labels], in the order of the split."""
         at = _Places(self._splits[split])
-        found = np.empty((at.n, len(self._labels)), dtype=np.float32)
+        found = np.zeros((at.n, len(self._labels)), dtype=np.float32)
         for chosen, logits in self._answered(model, split):
             found[at.of(chosen)] = logits
-        return found
+        return processes.summed(found)
 
     def resampled(self, calibrated: NDArray[np.float32], trained: NDArray[np.float32], split: str) -> Resampled | None:
         """What `better` needs of a metric that is no mean over examples; None for one that is."""
@@ -109,12 +113,13 @@ class Judge:
 
     @torch.no_grad()
     def _answered(self, model: nn.Module, split: str) -> Iterator[tuple[Sequence[int], NDArray[np.float32]]]:
-        """Indices and logits of batch after batch, with the model in eval mode meanwhile."""
+        """Indices and logits of batch after batch of this process, with the model in eval mode meanwhile."""
         before = model.training
         model.eval()
         try:
             device = next(model.parameters()).device
-            for chosen, tensors in encoded(self.encoder, self._splits[split], self._batch_size, device):
+            mine = (ranks.number(), ranks.world())
+            for chosen, tensors in encoded(self.encoder, self._splits[split], self._batch_size, device, mine):
                 yield chosen, answers(model, tensors)
         finally:
             model.train(before)

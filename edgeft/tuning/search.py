@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 TuneOn = Callable[..., "Run | None"]
 # What may differ between workers, and from one call to the next.
-_FREE = ("search", "storage", "output", "resume", "dry_run", "workers", "device", "report_to", "data")
+_FREE = ("search", "storage", "output", "resume", "dry_run", "workers", "image_cache", "device", "report_to", "data")
 
 
 def folder_of(output: Path) -> Path:

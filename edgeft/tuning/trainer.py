@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,15 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer, TrainerState, TrainingArguments
 
-from edgeft import console
+from edgeft import console, ranks
 from edgeft.data.dataset import Example
-from edgeft.errors import ModelError
+from edgeft.errors import MachineError, ModelError
 from edgeft.quant.feed import logits_of, text_lengths
-from edgeft.tuning.batches import Collate, Order, Samples, class_shares
+from edgeft.tuning import processes
+from edgeft.tuning.batches import Collate, Loader, Order, Samples, Shares, class_shares
+from edgeft.tuning.batchnorm import synchronised, takes_turns
 from edgeft.tuning.checkpoints import last_complete, mark_complete, saving
+from edgeft.tuning.memory import answers_in, divided, is_out_of_memory, release
 from edgeft.tuning.score import Judge
 from edgeft.tuning.trouble import Course, gradient_not_finite, not_finite_in
 from edgeft.tuning.watch import Patience, Watch, exhausted
@@ -43,6 +47,8 @@ class Recipe:
     balanced       draw examples so that every class comes equally often, see edgeft.tuning.batches.Order
     precision      fp32, bf16 or fp16: of the arithmetic, never of the weights
     views          varied views of an example whose features are kept, see edgeft.tuning.frozen
+    batch_size     examples of a step, in all processes together
+    parts          in which each process computes its share of a step, one after the other, so that memory suffices
     """
 
     epochs: float
@@ -58,6 +64,7 @@ class Recipe:
     layer_decay: float = 1.0
     balanced: bool = False
     views: int = 4
+    parts: int = 1
 
     def steps(self, n: int) -> int:
         """Optimizer steps over `n` training examples, at least one."""
@@ -79,24 +86,40 @@ class PhaseTrainer(Trainer):
     loss_is_scaled_for_ga = False
     control: Any
 
-    def __init__(self, *, loss: Loss, judge: Judge, order: Order, advice: str = _ADVICE, **rest: Any) -> None:
+    def __init__(
+        self, *, loss: Loss, judge: Judge, order: Order, parts: int = 1, advice: str = _ADVICE, **rest: Any
+    ) -> None:
         super().__init__(**rest)
         self._loss, self._judge, self._order, self._advice = loss, judge, order, advice
+        self.parts = parts
+        self._takes_turns = takes_turns(self.model)
         self._course = Course(self.model)
         self.remove_callback(transformers.PrinterCallback)
+        # Not wrapped in DistributedDataParallel: it sends gradients while backward still runs, and a process that runs
+        # out of memory there could not take its step back. edgeft.tuning.processes averages them after it.
+        self.accelerator.prepare_model = functools.partial(self.accelerator.prepare_model, evaluation_mode=True)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
-        return self._order
+    def get_train_dataloader(self) -> Loader:
+        shares = Shares(self._order, ranks.number(), ranks.world())
+        return Loader(
+            self.train_dataset, shares, self.data_collator, self.args.dataloader_num_workers,
+            self.args.dataloader_pin_memory,
+        )  # fmt: skip
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
+    def _prepare_input(self, data: Any) -> Any:
+        if not isinstance(data, Tensor):
+            return super()._prepare_input(data)
+        return data.to(self.args.device, non_blocking=True)  # out of pinned memory, while the GPU still computes
+
+    def _mean_loss(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
         tensors = dict(inputs)
         labels = tensors.pop("labels")
         logits = logits_of(model(**tensors)).float()
+        if answers_in(labels) == 0:  # sentences of other processes' words alone: no answer, and no gradient
+            return logits.sum() * 0
         loss = self._loss(logits, labels, tensors)
         self._notice_trouble(loss.item(), logits.shape[-1], tensors)
-        return (loss, {"logits": logits}) if return_outputs else loss
+        return loss
 
     def _notice_trouble(self, loss: float, labels: int, tensors: Mapping[str, Tensor]) -> None:
         """Raises ModelError, with the layer, when the loss is no number or has left for good."""
@@ -114,7 +137,13 @@ class PhaseTrainer(Trainer):
             )
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        loss = None
+        while loss is None:
+            loss = self._step_in_parts(model, inputs)
+        if ranks.world() > 1:
+            processes.average_gradients(list(model.parameters()), answers_in(inputs["labels"]))
         # fp16 gradients overflow now and then: its scaler skips such a step.
         place = "" if self.args.fp16 else gradient_not_finite(model)
         if place:
@@ -122,6 +151,52 @@ class PhaseTrainer(Trainer):
                 f"a gradient is not finite at step {self.state.global_step + 1}, first that of {place}", self._advice
             )
         return loss
+
+    def _step_in_parts(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor | None:
+        """Leave the gradients of a batch, of the sum over its answers where several processes share the step, else of
+        their mean; returns the mean loss. None, and no gradients, when memory did not suffice: then parts are smaller.
+        """
+        answers = answers_in(inputs["labels"])
+        total = torch.zeros((), device=self.args.device)
+        try:
+            # Where processes wait for each other within a forward pass, all have to take as many.
+            for part in divided(inputs, 1 if self._takes_turns else self.parts):
+                with self.compute_loss_context_manager():
+                    loss = self._mean_loss(model, part)
+                share = answers_in(part["labels"]) / max(answers, 1)
+                self.accelerator.backward(loss * (share * answers if ranks.world() > 1 else share))
+                total += loss.detach() * share
+            return total
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._halve(len(inputs["labels"]))
+        # Outside of the handler: the error held everything that the step had computed.
+        loss = None
+        model.zero_grad()
+        release()
+        return None
+
+    def _halve(self, examples: int) -> None:
+        """Take twice as many parts a step. Raises MachineError when a part is one example already."""
+        here = f" on process {ranks.number()}" if ranks.world() > 1 else ""
+        if self._takes_turns:
+            raise MachineError(
+                f"there is not enough memory{here} for its share of a step, which a BatchNorm that learns its "
+                "statistics cannot take in parts",
+                "choose a smaller --batch-size",
+            )
+        if self.parts >= examples:
+            raise MachineError(
+                f"there is not enough memory{here} for a training step of one example",
+                "choose a smaller --max-length or --image-size, or --freeze less of the model's blocks to learn",
+            )
+        self.parts *= 2
+        console.warn(
+            f"memory did not suffice{here}: a step now takes {self.parts} parts of at most "
+            f"{math.ceil(examples / self.parts)} examples one after the other; its batch stays as it was",
+            anywhere=True,
+        )
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         scores = self._judge.scores(self.model, "validation")
@@ -142,7 +217,9 @@ class PhaseTrainer(Trainer):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         with saving(folder):
             super()._save_checkpoint(model, trial)
-            mark_complete(folder)
+            processes.wait()  # every process has written its random state
+            if ranks.first():
+                mark_complete(folder)
 
 
 def train_phase(
@@ -178,14 +255,16 @@ def train_phase(
     trainer = PhaseTrainer(
         model=model, args=arguments, loss=loss, judge=judge, order=order, train_dataset=Samples(examples),
         eval_dataset=Samples(examples), data_collator=collate, callbacks=[watch, *stop, *callbacks],
-        optimizers=(optimizer, None), advice=advice,
+        optimizers=(optimizer, None), advice=advice, parts=recipe.parts,
     )  # fmt: skip
-    start = last_complete(checkpoints) if checkpoints.is_dir() else None
+    start = processes.once(lambda: last_complete(checkpoints) if checkpoints.is_dir() else None)
+    processes.same_as_first(model)
     if start is not None:
         console.say(f"{phase}: going on from {start.name}")
     try:
         if start is None or not _at_the_end(trainer, start, steps, recipe.patience):
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
+            with synchronised(model):
+                trainer.train(resume_from_checkpoint=str(start) if start else None)
     finally:
         watch.close()
     # Trainer wraps forward in autocast for bf16 and fp16: what is scored, captured and saved from here on is fp32.
@@ -248,6 +327,7 @@ def _arguments(
         dataloader_num_workers=recipe.workers,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
+        average_tokens_across_devices=False,  # of losses that are means over tokens; training_step does its own
         use_cpu=device.type == "cpu",
     )
     if arguments.n_gpu > 1:

@@ -11,14 +11,17 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from edgeft import console, files
+from edgeft import console, files, ranks
 
 METRICS = "metrics.jsonl"
 _PREFIX = "eval_"
 
 
 def append_metrics(file: Path, line: dict[str, Any]) -> None:
-    """Add one JSON line; figures that are not finite are left out, since JSON has no word for them."""
+    """Add one JSON line; figures that are not finite are left out, since JSON has no word for them. Only the first of
+    several processes does."""
+    if not ranks.first():
+        return
     finite = {key: value for key, value in line.items() if not isinstance(value, float) or math.isfinite(value)}
     with files.disk_errors(file), open(file, "a", encoding="utf-8") as opened:
         opened.write(json.dumps(finite, ensure_ascii=False) + "\n")
@@ -39,6 +42,8 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 
 def forget_after(file: Path, phase: str, step: int) -> None:
     """Drop the lines of `phase` after `step`: a resumed phase writes them again."""
+    if not ranks.first():
+        return
     kept = [line for line in read_metrics(file) if line["phase"] != phase or line["step"] <= step]
     if file.is_file():
         files.write_text(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))

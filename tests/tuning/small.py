@@ -75,10 +75,11 @@ def save_timm(folder: Path, architecture: str = "resnet18", labels: int = 3, **a
     return folder
 
 
-def save_vit(folder: Path) -> Path:
+def save_vit(folder: Path, labels: int = 2) -> Path:
     transformers.set_seed(0)
     config = transformers.ViTConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=32, patch_size=8,
+        num_labels=labels,
     )
     transformers.ViTForImageClassification(config).save_pretrained(folder)
     size = {"height": 32, "width": 32}

@@ -13,6 +13,7 @@ from edgeft.scheme import U8S8
 from edgeft.tasks import TASKS
 from edgeft.tuning import qat
 from edgeft.tuning.batches import Collate
+from edgeft.tuning.batchsize import Step
 from edgeft.tuning.load import load
 from edgeft.tuning.losses import distillation
 from edgeft.tuning.preprocessing import text_preprocessing
@@ -62,7 +63,7 @@ def test_more_samples_than_there_are_means_all(setting: Any) -> None:
 def trained(setting: Any, folder: Path, epochs: float = 1.0, **rest: Any) -> Any:
     model, encoder, judge, train = setting
     quantized, _ = calibrated(setting)
-    recipe = qat.qat_recipe(epochs, 8, 0, "none")
+    recipe = qat.qat_recipe(epochs, Step(8), 0, "none")
     outcome = qat.train_quantized(
         quantized, recipe, distillation(model), judge, train, Collate(encoder, 0),
         folder=folder, seed=0, device=CPU, **rest,
@@ -94,7 +95,7 @@ def test_a_third_of_the_steps_is_the_default(setting: Any, tmp_path: Path) -> No
     model, encoder, judge, train = setting
     quantized, _ = calibrated(setting)
     qat.train_quantized(
-        quantized, qat.qat_recipe(1.0, 8, 0, "none"), watching, judge, train, Collate(encoder, 0),
+        quantized, qat.qat_recipe(1.0, Step(8), 0, "none"), watching, judge, train, Collate(encoder, 0),
         folder=tmp_path, seed=0, device=CPU,
     )  # fmt: skip
     assert learning == [True, True, False, False, False, False]
@@ -136,7 +137,7 @@ def test_scales_stay_within_their_bounds_after_every_step(setting: Any, tmp_path
     qat._optimizer = fast
     try:
         qat.train_quantized(
-            quantized, qat.qat_recipe(1.0, 8, 0, "none"), watching, judge, train, Collate(encoder, 0),
+            quantized, qat.qat_recipe(1.0, Step(8), 0, "none"), watching, judge, train, Collate(encoder, 0),
             folder=tmp_path, seed=0, device=CPU, learn_ranges=1.0,
         )  # fmt: skip
     finally:
@@ -171,7 +172,7 @@ def test_the_optimizer_has_scales_apart_and_nothing_frozen(setting: Any) -> None
     model = setting[0]
     model.bert.embeddings.requires_grad_(False)
     quantized, _ = calibrated(setting)
-    optimizer = qat._optimizer(quantized, qat.qat_recipe(1, 8, 0, "none"))
+    optimizer = qat._optimizer(quantized, qat.qat_recipe(1, Step(8), 0, "none"))
     held = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in quantized.named_parameters():
         assert (id(parameter) in held) == parameter.requires_grad, name

@@ -17,6 +17,7 @@ from edgeft.quant import store
 from edgeft.runfolder import Run
 from edgeft.tasks import TASKS
 from edgeft.tuning import acts, defaults, floating, qat
+from edgeft.tuning import run as story
 from tests.tuning import small
 
 
@@ -188,7 +189,7 @@ def test_a_layer_the_model_does_not_have_is_refused_before_training(
 ) -> None:
     dataset = small.text_dataset(tmp_path / "data")
     with monkeypatch.context() as patch:
-        patch.setattr(acts, "float_phase", lambda *_, **__: pytest.fail("training was begun"))
+        patch.setattr(story, "float_phase", lambda *_, **__: pytest.fail("training was begun"))
         with pytest.raises(UsageError, match="atention: this model has no such layer; did you mean .attention."):
             tune_on(dataset, **text(tmp_path), keep_float=("atention",))
     # the corrected command may use the same folder
@@ -257,8 +258,6 @@ class Killed(BaseException):
 def test_a_run_killed_after_any_act_goes_on_to_the_same_end(
     tune_on: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:  # T09
-    from edgeft.tuning import run as story
-
     dataset = small.text_dataset(tmp_path / "data")
     options = {**text(tmp_path), "epochs": 2.0, "freeze": "embeddings"}
     whole = tune_on(dataset, **options, output=tmp_path / "whole")
@@ -269,7 +268,7 @@ def test_a_run_killed_after_any_act_goes_on_to_the_same_end(
     resume = False
     for act in ("prepare", "float_phase", "calibrate", "quantized_phase", "finish"):
         with monkeypatch.context() as patch:
-            patch.setattr(story if act == "finish" else acts, act, die)
+            patch.setattr(acts if act == "prepare" else story, act, die)
             with pytest.raises(Killed):
                 tune_on(dataset, **options, output=tmp_path / "killed", resume=resume)
         with pytest.raises(FolderError, match="not finished; repeat its edgeft tune command with --resume"):
@@ -364,10 +363,10 @@ def test_too_little_shared_memory_for_loader_processes(monkeypatch: Any, capsys:
     free = 64 * 2**20
     monkeypatch.setattr(defaults.os.path, "isdir", lambda path: True)
     monkeypatch.setattr(defaults.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(free, 0, free))
-    assert defaults.workers(2) == 0
+    assert defaults.workers(2, torch.device("cpu")) == 0
     assert "/dev/shm has 64 MB free, too little for 2 loader processes" in capsys.readouterr().err
     free = 2**30
-    assert defaults.workers(2) == 2 and defaults.workers(0) == 0
+    assert defaults.workers(2, torch.device("cpu")) == 2 and defaults.workers(0, torch.device("cpu")) == 0
     assert capsys.readouterr().err == ""
 
 
