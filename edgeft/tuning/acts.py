@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from torch import nn
 from edgeft import console, files
 from edgeft.contents import MANY
 from edgeft.data.dataset import Dataset
+from edgeft.data.sounds import longest_s
 from edgeft.data.splits_record import write_splits
 from edgeft.errors import UsageError
+from edgeft.options import spelled
 from edgeft.quant import engine, store
 from edgeft.quant.calibration import calibrate_on
 from edgeft.quant.choice import CHECKED, Wish, automatic
@@ -45,7 +47,12 @@ from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy, distillation
 from edgeft.tuning.parts import table
-from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing, words_preprocessing
+from edgeft.tuning.preprocessing import (
+    audio_preprocessing,
+    image_preprocessing,
+    text_preprocessing,
+    words_preprocessing,
+)
 from edgeft.tuning.probe import start_head
 from edgeft.tuning.rates import rates
 from edgeft.tuning.schedule import Passed, Stage, kinds_and_epochs
@@ -55,6 +62,17 @@ from edgeft.tuning.trainer import Loss, Recipe, Trained
 from edgeft.tuning.watch import METRICS, read_metrics
 
 TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """--image-size in pixels, --max-length in tokens, --audio-seconds (or "free"): what was given of them."""
+
+    image: int | None = None
+    tokens: int | None = None
+    seconds: float | str | None = None
+
+
 # quantization.md section 9: calibrated 8-bit models lose 0.3 to 3 points where their grids fit.
 _MUCH_LOST = 0.05
 
@@ -90,7 +108,8 @@ def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None
         loaded = _load(find_source(spec.model, folder / "original"), task, dataset, spec.seed)
         refuse_untrained(epochs, loaded.fresh)
         _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, epochs)], loaded.fresh)
-        described = _describe(task, loaded.model, loaded.processor, spec.image_size, spec.max_length, folder)
+        sizes = Sizes(spec.image_size, spec.max_length, spec.audio_seconds)
+        described = _describe(task, loaded.model, loaded.processor, dataset, sizes, folder)
         if wish.patterns and scheme is not None:
             qat.built(loaded.model, scheme, task.encoder(described, folder), dataset.splits["train"], wish)
     return loaded
@@ -102,15 +121,26 @@ def _try_kinds(model: nn.Module, kinds: Sequence[str], fresh: tuple[str, ...]) -
         freeze(model, kind, fresh)
 
 
-def refuse_foreign(content: str, given: Mapping[str, Mapping[str, Any]]) -> None:
-    """Options for examples of another kind have no effect; `given` has their values by kind and name, None = not given.
+# Options that have an effect on examples of some kinds only; the first of them is who they are for.
+_FOR: Mapping[str, tuple[str, ...]] = {
+    "image_size": ("image",),
+    "max_length": ("text", "words"),
+    "audio_seconds": ("audio",),
+    "text_column": ("text", "words", "audio"),
+    "label_column": ("text", "words", "audio"),
+}
+
+
+def refuse_foreign(content: str, spec: TuneSpec) -> None:
+    """Options for examples of another kind than `content` have no effect.
 
     Raises UsageError for the first that was given.
     """
-    for kind, options in given.items():
-        for name, value in options.items():
-            if kind != content and value is not None:
-                raise UsageError(f"--{name} is for {MANY[kind]}, and the examples are {MANY[content]}", "leave it out")
+    for name, kinds in _FOR.items():
+        if content not in kinds and getattr(spec, name) is not None:
+            raise UsageError(
+                f"--{spelled(name)} is for {MANY[kinds[0]]}, and the examples are {MANY[content]}", "leave it out"
+            )
 
 
 def refuse_unsampled(sampling: str, task: Task) -> None:
@@ -153,12 +183,12 @@ def load_original(job: Job, given: str, kinds: Sequence[str]) -> tuple[nn.Module
 
 
 def prepare(
-    job: Job, model: Any, processor: Any, image_size: int | None, max_length: int | None
+    job: Job, model: Any, processor: Any, sizes: Sizes
 ) -> tuple[Judge, Encoder]:
     """Write down how examples are encoded and which split each is in; what scores and encodes from here on."""
     done = job.state.done("prepared")
     if done is None:
-        preprocessing = _describe(job.task, model, processor, image_size, max_length, job.folder)
+        preprocessing = _describe(job.task, model, processor, job.dataset, sizes, job.folder)
         write_splits(job.folder / SPLITS, job.dataset)
         splits = files.sha256_file(job.folder / SPLITS)
         trial = job.task.encoder(preprocessing, job.folder)
@@ -175,13 +205,14 @@ def prepare(
 
 
 def _describe(
-    task: Task, model: Any, processor: Any, image_size: int | None, max_length: int | None, folder: Path
+    task: Task, model: Any, processor: Any, dataset: Dataset, sizes: Sizes, folder: Path
 ) -> dict[str, Any]:
     """How examples become tensors; a text's tokenizer is written to `folder`."""
     describe: Mapping[str, Callable[[], dict[str, Any]]] = {
-        "image": lambda: image_preprocessing(processor, image_size),
-        "text": lambda: text_preprocessing(processor, model.config, max_length, folder),
-        "words": lambda: words_preprocessing(processor, model, max_length, folder),
+        "image": lambda: image_preprocessing(processor, sizes.image),
+        "text": lambda: text_preprocessing(processor, model.config, sizes.tokens, folder),
+        "words": lambda: words_preprocessing(processor, model, sizes.tokens, folder),
+        "audio": lambda: audio_preprocessing(processor, model, sizes.seconds, longest_s(dataset)),
     }
     return describe[task.content]()
 
@@ -285,8 +316,8 @@ def _inputs(job: Job) -> dict[str, Any]:
 
 
 def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge, loss: Loss) -> bool:
-    """Start a new head of an image model from a linear probe; says whether it could."""
-    if job.task.content != "image" or len(fresh) != 1:
+    """Start a new head of an image or sound model from a linear probe; says whether it could."""
+    if job.task.content not in _PROBED or len(fresh) != 1:
         return False
     splits = job.splits
     backbone = Backbone(model, model.get_submodule(fresh[0]), _inputs(job))
@@ -295,6 +326,10 @@ def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge
         return False
     console.say(f"the new head starts from a linear probe: accuracy {accuracy:.4f} on validation")
     return True
+
+
+# A probe was tried on images and sounds; heads of text models read a pooler that is new itself.
+_PROBED = {"image", "audio"}
 
 
 def check_wish(job: Job, model: nn.Module, scheme: Scheme | None, encoder: Encoder, wish: Wish) -> None:

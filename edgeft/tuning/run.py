@@ -93,9 +93,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
     task = find_task(spec.task, dataset)
-    of_images = {"image-size": spec.image_size}
-    of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
-    acts.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
+    acts.refuse_foreign(task.content, spec)
     acts.refuse_unsampled(spec.sampling, task)
     policies.refuse_foreign(spec.augment, task.content)
     augment = spec.augment or policies.usual(task.content)
@@ -141,7 +139,9 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
 
     with metered(device, resumed=job.state.done("original") is not None) as energy:
         model, processor = acts.load_original(job, spec.model, kinds)
-        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length)
+        judge, encoder = acts.prepare(
+            job, model, processor, acts.Sizes(spec.image_size, spec.max_length, spec.audio_seconds)
+        )
         acts.check_wish(job, model, target.scheme, encoder, wish)
         acts.score_original(job, judge, model)
         collate, loss = acts.training_side(
