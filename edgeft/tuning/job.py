@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from edgeft.data.dataset import Dataset, Example
+from edgeft.data.splits_record import folder_of
 from edgeft.runfolder import DOCUMENT, RunState
 from edgeft.tasks.task import Task
 
@@ -73,4 +74,4 @@ def _fixed(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
 
 def data_folder(dataset: Dataset) -> Path:
     """The folder that files in splits.jsonl are relative to, from anywhere on this machine."""
-    return Path(dataset.source).expanduser().absolute()
+    return folder_of(dataset.source).absolute()

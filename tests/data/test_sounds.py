@@ -12,6 +12,7 @@ pytest.importorskip("soundfile", reason="the package soundfile is not installed"
 
 from edgeft.data.read import read_dataset
 from edgeft.data.sounds import longest_s
+from edgeft.data.splits_record import folder_of, read_split, write_splits
 from edgeft.errors import DataError
 from tests.data.pictures import save as save_picture
 from tests.data.recordings import class_folders, save, wave
@@ -127,3 +128,12 @@ def test_real_recordings() -> None:
     data = read_dataset(str(DIGITS), seed=0)
     assert data.labels == tuple("0123456789")
     assert sum(map(len, data.splits.values())) == 3000 and data.checks["sounds"]["rates_hz"] == {"8000": 3000}
+
+
+def test_a_record_of_splits_finds_the_files_of_a_table_that_was_moved(tmp_path: Path) -> None:
+    table = _table(tmp_path / "here")
+    write_splits(tmp_path / "splits.jsonl", read_dataset(str(table), seed=0))
+    assert str(tmp_path) not in (tmp_path / "splits.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "here").rename(tmp_path / "there")
+    found = read_split(tmp_path / "splits.jsonl", "test", folder_of(str(tmp_path / "there/clips.csv")))
+    assert found and all(example.content.parent.parent == tmp_path / "there/clips" for example in found)
