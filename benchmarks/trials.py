@@ -111,7 +111,7 @@ TRIALS = {
     ),
     "sounds": Trial(
         "Whisper encoder of width 96, not pretrained",
-        {"freeze": "none", "epochs": 24, "lr": 1e-3, "augment": "shift,mask", "qat_epochs": 2},
+        {"freeze": "none", "epochs": 16, "lr": 1e-3, "augment": "shift,mask", "qat_epochs": 2},
         (
             Must("float accuracy", accuracy("float32"), True, 0.97),
             Must("int8 points lost", points_lost, False, 1.0),

@@ -316,8 +316,8 @@ def _inputs(job: Job) -> dict[str, Any]:
 
 
 def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge, loss: Loss) -> bool:
-    """Start a new head of an image or sound model from a linear probe; says whether it could."""
-    if job.task.content not in _PROBED or len(fresh) != 1:
+    """Start a new head of an image model from a linear probe; says whether it could."""
+    if job.task.content != "image" or len(fresh) != 1:
         return False
     splits = job.splits
     backbone = Backbone(model, model.get_submodule(fresh[0]), _inputs(job))
@@ -326,10 +326,6 @@ def _start_head(job: Job, model: nn.Module, fresh: tuple[str, ...], judge: Judge
         return False
     console.say(f"the new head starts from a linear probe: accuracy {accuracy:.4f} on validation")
     return True
-
-
-# A probe was tried on images and sounds; heads of text models read a pooler that is new itself.
-_PROBED = {"image", "audio"}
 
 
 def check_wish(job: Job, model: nn.Module, scheme: Scheme | None, encoder: Encoder, wish: Wish) -> None:

@@ -46,7 +46,8 @@ def _sounds(encoder: Any, dataset: Dataset, how: Mapping[str, Any], _: Any) -> d
     }
     own = dataset.checks.get("sounds", {}).get("rates_hz", {})
     resampled = sum(n for rate, n in own.items() if int(rate) != encoder.rate_hz)
-    heard = {"rate_hz": encoder.rate_hz, "limit_s": encoder.limit_s, "resampled": resampled}
+    heard: dict[str, Any] = {"rate_hz": encoder.rate_hz, "limit_s": encoder.limit_s, "resampled": resampled}
+    heard["limit_of"] = "the model's spectrograms" if how.get("spectrogram") else "--audio-seconds"
     return {"heard": {**heard, "cut": cut, "of": _sizes(dataset)}}
 
 
@@ -87,7 +88,7 @@ def fit_lines(fit: Mapping[str, Any]) -> Iterator[str]:
         yield f"{heard['resampled']} sounds are brought to the model's sample rate of {heard['rate_hz']} Hz"
     if heard and any(heard["cut"].values()):
         parts = ", ".join(f"{n} of {heard['of'][split]} in {split}" for split, n in heard["cut"].items())
-        yield f"sounds longer than {heard['limit_s']:.3g} s are cut: {parts} (--audio-seconds)"
+        yield f"sounds longer than {heard['limit_s']:.3g} s are cut: {parts} ({heard['limit_of']})"
     if enlarged:
         yield (
             f"half of the images have a shorter side under {enlarged['median_px'] + 1} pixels, and are enlarged to the "
