@@ -14,13 +14,13 @@ COPY profiles /source/profiles
 WORKDIR /work
 
 FROM base AS eval
-RUN pip install '/source[device,report]' && rm -rf /source
+RUN pip install '/source[device,audio,report]' && rm -rf /source
 USER edgeft
 ENTRYPOINT ["edgeft"]
 CMD ["doctor"]
 
 FROM base AS tune
-RUN pip install '/source[train,report]' && rm -rf /source
+RUN pip install '/source[train,audio,report]' && rm -rf /source
 USER edgeft
 ENTRYPOINT ["edgeft"]
 CMD ["--help"]

@@ -1,10 +1,12 @@
-"""Two whole jobs on real data, from a pretrained model to figures of every variant, against what they must reach.
+"""Whole jobs on real data, from a model to figures of every variant, against what they must reach.
 
     python -m benchmarks.trials photographs --model DIR --data DIR [--output DIR] [--json FILE]
     python -m benchmarks.trials text        --model DIR --data DIR [--output DIR] [--json FILE]
+    python -m benchmarks.trials sounds      --model examples/sounds.py:small_encoder --data DIR [--output DIR]
 
 photographs: EfficientNet-Lite0 (ImageNet) on an image folder of ten kinds of clothes, 160 px, four epochs.
 text:        MiniLM (sentence encoder) on CLINC150 (150 intents, text,label tables), sequences as long as the text.
+sounds:      a small spectrogram model from random weights on a folder of spoken digits (six speakers).
 An interrupted trial goes on where it stopped. Accuracies are those of `edgeft eval` on the test split; speed is the
 ratio of medians over alternating blocks, one query at a time, two threads.
 """
@@ -104,6 +106,15 @@ TRIALS = {
             Must("int8 speed-up", speedup, True, 1.5, "x"),
             # 18 linear layers of six blocks, six attention kernels with 18 more inside, pooler and classifier.
             Must("integer products", products, True, 26),
+            Must("float products", not_integer, False, 0),
+        ),
+    ),
+    "sounds": Trial(
+        "Whisper encoder of width 96, not pretrained",
+        {"freeze": "none", "epochs": 16, "lr": 1e-3, "augment": "shift,mask", "qat_epochs": 2},
+        (
+            Must("float accuracy", accuracy("float32"), True, 0.97),
+            Must("int8 points lost", points_lost, False, 1.0),
             Must("float products", not_integer, False, 0),
         ),
     ),

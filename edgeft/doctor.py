@@ -21,6 +21,7 @@ from edgeft.sysfiles import Tree
 _DEVICE = ("numpy", "onnxruntime", "PIL", "tokenizers")
 _TRAIN = ("torch", "transformers", "accelerate", "safetensors", "timm", "onnx")
 _REPORT = ("matplotlib",)
+_AUDIO = ("soundfile", "soxr")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,12 @@ def describe(findings: list[Finding]) -> str:
 
 def _packages() -> list[Finding]:
     device = [_imported(module) for module in _DEVICE]
-    return [*device, _group("train packages", _TRAIN, "train"), _group("report packages", _REPORT, "report")]
+    return [
+        *device,
+        _group("audio packages", _AUDIO, "audio"),
+        _group("train packages", _TRAIN, "train"),
+        _group("report packages", _REPORT, "report"),
+    ]
 
 
 def _imported(module: str) -> Finding:
@@ -74,7 +80,9 @@ def _group(about: str, modules: tuple[str, ...], extra: str) -> Finding:
     if not absent:
         versions = [f"{module} {packages.version_of(module) or ''}".strip() for module in modules]
         return Finding(about, ", ".join(versions))
-    needed_for = {"train": "edgeft tune and export", "report": "the pictures of edgeft tune"}
+    needed_for = {
+        "audio": "models of sounds", "train": "edgeft tune and export", "report": "the pictures of edgeft tune",
+    }  # fmt: skip
     state = f"not installed: {', '.join(absent)} (only for {needed_for[extra]})"
     return Finding(about, state, f"pip install 'edgeft[{extra}]'")
 

@@ -179,6 +179,15 @@ def batch_size(value: Any) -> int | str:
         raise ValueError("expected a whole number of at least 1, or auto") from None
 
 
+def audio_seconds(value: Any) -> float | str:
+    if value == "free":
+        return "free"
+    try:
+        return float(number(0, above=True)(value))
+    except ValueError:
+        raise ValueError("expected a number of seconds above 0, or free") from None
+
+
 def device(value: Any) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", str(value)):
         raise ValueError("expected auto, cpu, cuda or cuda:N")

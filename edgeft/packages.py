@@ -19,10 +19,11 @@ EXTRA_OF = {
     "onnxruntime": "device", "PIL": "device", "tokenizers": "device",
     "torch": "train", "transformers": "train", "timm": "train", "accelerate": "train", "safetensors": "train",
     "onnx": "train", "onnxscript": "train", "matplotlib": "report",
-    "captum": "explain", "peft": "lora", "pyarrow": "parquet", "optuna": "search",
+    "soundfile": "audio", "soxr": "audio", "captum": "explain", "peft": "lora", "pyarrow": "parquet",
+    "optuna": "search",
 }  # fmt: skip
 # Needed by edgeft but by no extra of it: the user asked for something these do.
-_OTHERS = {"datasets": "datasets", "soundfile": "soundfile"}
+_OTHERS = {"datasets": "datasets"}
 
 # Signals a processor raises at instructions it does not have, and at broken binaries.
 _FATAL = (signal.SIGILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS)

@@ -22,7 +22,7 @@ NONE = "none"
 class Policy:
     """One way of varying.
 
-    content   the examples it is for: "image" or "text"
+    content   the examples it is for: "image", "text" or "audio"
     unit      what its strength is; empty when it has none
     strength  the usual one, and the largest that means anything
     """
@@ -35,7 +35,9 @@ class Policy:
 
 # Strengths: randaugment, two operations of magnitude 9 of 10 (arXiv 1909.13719, ResNet-50 on ImageNet); mixup, alpha
 # 0.2 of its Beta distribution (arXiv 1710.09412: 0.1 to 0.4 on ImageNet); cutmix, alpha 1 (arXiv 1905.04899); colour,
-# 0.4 as in timm's ImageNet recipes; words, a tenth (arXiv 1901.11196 recommends 0.05 to 0.1).
+# 0.4 as in timm's ImageNet recipes; words, a tenth (arXiv 1901.11196 recommends 0.05 to 0.1); shift, a tenth of the
+# length, as in the reference model of Speech Commands (arXiv 1804.03209: 100 ms of 1 s); mask, a fifth of the time and
+# of the bands (arXiv 1904.08779 hides up to 27 of 80 bands and up to a fifth of the time).
 POLICIES: Mapping[str, Policy] = MappingProxyType({
     "crop": Policy("image"),
     "flip": Policy("image"),
@@ -43,6 +45,8 @@ POLICIES: Mapping[str, Policy] = MappingProxyType({
     "randaugment": Policy("image", "magnitude", 9.0, 10.0),
     "mixup": Policy("image", "alpha", 0.2),
     "cutmix": Policy("image", "alpha", 1.0),
+    "shift": Policy("audio", "share", 0.1, 0.5),
+    "mask": Policy("audio", "share", 0.2, 0.9),
     "word-dropout": Policy("text", "share", 0.1, 0.9),
     "word-swap": Policy("text", "share", 0.1, 1.0),
 })  # fmt: skip

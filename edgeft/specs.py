@@ -40,8 +40,9 @@ class TuneSpec:
         short="m", from_recipe="path",
     )
     data: str = option(
-        ..., read.text, "examples: a folder of class folders, a CSV/TSV/JSONL/Parquet table or a folder of them, "
-        "tagged sentences (CoNLL, JSONL), a Hub id", short="d", from_recipe="path",
+        ..., read.text, "examples: a folder of class folders (images, sounds), a CSV/TSV/JSONL/Parquet table (of "
+        "texts or sound files) or a folder of them, tagged sentences (CoNLL, JSONL), a Hub id",
+        short="d", from_recipe="path",
     )
     task: str | None = option(None, read.text, "what the model is for; found out from model and data", short="t")
     profile: str = option(
@@ -84,11 +85,15 @@ class TuneSpec:
     image_size: int | None = option(
         None, read.whole(8), "height and width images are brought to, by default the model's own", metavar="PIXELS"
     )
+    audio_seconds: float | str | None = option(
+        None, read.audio_seconds, "length sounds are brought to, for models that read waveforms, by default that of "
+        "the longest example, at most 10; free = as long as each is, at most 30", metavar="SECONDS|free",
+    )
     augment: str | None = option(
         None, policies.read,
         "vary training examples: crop = random crops, turns and light (the default for images), flip = and mirror "
-        "images, colour, randaugment, mixup, cutmix; for texts word-dropout, word-swap; several with commas, each with "
-        "its strength, as in flip,randaugment:7",
+        "images, colour, randaugment, mixup, cutmix; for texts word-dropout, word-swap; for sounds shift, mask; "
+        "several with commas, each with its strength, as in flip,randaugment:7",
         metavar="none|NAME[:N],...",
     )
     views: int | None = option(
@@ -141,7 +146,9 @@ class TuneSpec:
         metavar="MB",
     )
     report_to: str = option("none", read.text, "experiment trackers, as transformers names them", metavar="NAME")
-    text_column: str | None = option(None, read.text, "column of a table that holds the text", metavar="NAME")
+    text_column: str | None = option(
+        None, read.text, "column of a table that holds the text, or the name of a sound file", metavar="NAME"
+    )
     label_column: str | None = option(None, read.text, "column of a table that holds the label", metavar="NAME")
     group_column: str | None = option(
         None, read.text, "column whose equal values (a person, a camera) stay in one split; for images, of a table "

@@ -26,8 +26,8 @@ def module(name: str) -> ModuleType:
     return loaded
 
 
-def test_there_are_recipes_for_images_text_and_words() -> None:
-    assert {"digits.toml", "topics.toml", "errands.toml"} <= {path.name for path in RECIPES}
+def test_there_are_recipes_for_images_text_words_and_sounds() -> None:
+    assert {"digits.toml", "topics.toml", "errands.toml", "sounds.toml"} <= {path.name for path in RECIPES}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -41,7 +41,7 @@ def assemble(found: Found, source: str, seed: int) -> Dataset:
     return Dataset(found.content, names, examples, source, fingerprint(splits), rule, lines, checks, found.target)
 
 
-_MANY = {"image": "images", "text": "texts", "words": "sentences"}
+_MANY = {"image": "images", "text": "texts", "words": "sentences", "audio": "sounds"}
 
 
 def _refuse_gaps(found: Found, source: str) -> None:

@@ -14,6 +14,8 @@ from edgeft.data.targets import TARGETS, TargetKind
 Splits = Mapping[str, Sequence[Row]]
 # Largest over smallest class of train from which the loss is worth weighing.
 _UNEVEN = 10
+# Contents with a text.
+_WRITTEN = {"text", "words"}
 _HELD_OUT = (("test", "train"), ("test", "validation"), ("validation", "train"))
 
 
@@ -61,8 +63,13 @@ def _near_images(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, 
     return [(row, theirs[at]) for row, at in zip(ours, found, strict=True) if at is not None]
 
 
+def _none_near(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Of sounds only exact copies are found: nothing here says how near two waveforms may be by chance."""
+    return []
+
+
 _NEAR: Mapping[str, Callable[[Sequence[Row], Sequence[Row]], list[tuple[Row, Row]]]] = {
-    "text": _near_texts, "words": _near_texts, "image": _near_images,
+    "text": _near_texts, "words": _near_texts, "image": _near_images, "audio": _none_near,
 }  # fmt: skip
 
 
@@ -74,7 +81,7 @@ def _torn(splits: Splits, content: str, kind: TargetKind) -> tuple[list[str], di
     if exact:
         lines.append(f"{len(exact)} examples have a copy with {kind.another}; {kind.contradiction(exact)}")
     facts = {"exact": [row.id for row in exact]}
-    if content != "image":
+    if content in _WRITTEN:
         copies = {row.id for row in exact}
         near = [row for row in _two_labels(rows, lambda row: text_key(str(row.content))) if row.id not in copies]
         facts["near"] = [row.id for row in near]

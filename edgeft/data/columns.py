@@ -9,6 +9,11 @@ from edgeft.errors import DataError, did_you_mean
 
 LABEL_NAMES = ("label", "labels", "class", "category", "intent", "target", "sentiment", "y")
 TEXT_NAMES = ("text", "sentence", "utterance", "question", "content", "review", "query", "document", "message", "title")
+# Of tables that name files.
+FILE_NAMES = (
+    "file_name", "filename", "file", "path", "image", "image_path", "img", "audio", "audio_path", "sound", "clip",
+    "wav",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgeft.data.words import Words
 class Example:
     """One example: a stable `id` (path inside the data folder, or file and row), its content and its label.
 
-    content   path of a file (image), the text itself, or the words of a sentence
+    content   path of a file (image, sound), the text itself, or the words of a sentence
     label     what is right, which belongs to the task (see edgeft.data.targets): index into the label names of its
               Dataset, or a tuple of such, one for each word that is asked for
     sha256    of the file's bytes, of the UTF-8 text or of the words, as they were when read; "" when nobody asked
@@ -36,7 +36,7 @@ class Example:
 class Dataset:
     """All examples of a job.
 
-    content      what the examples are: "image", "text" or "words"
+    content      what the examples are: "image", "text", "words" or "audio"
     target       what their labels are: "label" or "tags", see edgeft.data.targets
     labels       label names by index; everything a person sees speaks in names
     splits       "train", "validation", "test" -> examples; every split is there and none is empty
@@ -44,7 +44,7 @@ class Dataset:
     fingerprint  SHA-256 over split names, example ids, label names and contents
     split_rule   how the splits came about, for the record
     notices      lines a person should read: files left out, counts, what was decided
-    checks       the same as figures, for the record: see edgeft.data.checks and edgeft.data.images
+    checks       the same as figures, for the record: see edgeft.data.checks, images and sounds
     """
 
     content: str

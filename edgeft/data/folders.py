@@ -1,4 +1,4 @@
-"""Image folders: one folder a class, with or without train, validation and test folders above them."""
+"""Folders of images or sounds: one a class, with or without train, validation and test folders above them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 from edgeft.data.columns import Columns
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
-from edgeft.data.imagefile import SUFFIXES, looks_like_image
-from edgeft.data.images import image_facts, image_notices, image_rows
 from edgeft.data.listing import entries_of, is_output, subfolders
+from edgeft.data.media import IMAGES, SOUNDS, Medium, medium_of
 from edgeft.data.metadata import refuse_conflicts, with_groups, with_slices
 from edgeft.data.saved import is_saved_dataset
 from edgeft.data.tables import has_training_table
@@ -18,40 +17,52 @@ from edgeft.errors import DataError
 
 
 class FolderReader:
-    takes = "a folder with one folder of images for each class (or with such folders in train, validation and test)"
+    """Reads folders of files of one kind."""
+
+    def __init__(self, medium: Medium) -> None:
+        self._medium = medium
+        self.takes = (
+            f"a folder with one folder of {medium.many} for each class (or with such folders in train, validation and "
+            "test)"
+        )
 
     def can_read(self, data: str) -> bool:
+        """A folder without any file of a known kind is taken for one of images, whose reader says what it lacks."""
         root = Path(data).expanduser()
         if not root.is_dir() or is_saved_dataset(root):
             return False
-        return _has_image(root) or (bool(subfolders(root)) and not has_training_table(root))
+        held = medium_of(root)
+        if held is None:
+            return self._medium is IMAGES and bool(subfolders(root)) and not has_training_table(root)
+        if held is not self._medium:
+            return False
+        return held is IMAGES or (bool(subfolders(root)) and not has_training_table(root))
 
     def read(self, data: str, columns: Columns, image_check: bool) -> Found:
-        root = Path(data).expanduser()
-        walk = Walk(root)
+        root, medium = Path(data).expanduser(), self._medium
+        walk = Walk(root, medium)
         places = _layout(root)
         classes = [(split, label, path) for split, place in places.items() for label, path in walk.classes(place)]
         ids = [walk.id(path) for _, _, path in classes]
-        rows, seen = image_rows(
+        rows, facts = medium.rows(
             ids, [path for *_, path in classes], [label for _, label, _ in classes], image_check, data
         )
-        facts = image_facts(seen)
-        notices = [*image_notices(facts), *refuse_conflicts(root, list(places.values()), rows)]
+        notices = [*medium.notices(facts), *refuse_conflicts(root, list(places.values()), rows, medium.many)]
         if columns.group is not None:
-            rows = with_groups(root, list(places.values()), rows, columns.group)
+            rows = with_groups(root, list(places.values()), rows, columns.group, medium.many)
         if columns.slice is not None:
-            rows = with_slices(root, list(places.values()), rows, columns.slice)
+            rows = with_slices(root, list(places.values()), rows, columns.slice, medium.many)
         splits: dict[str, list[Row]] = {split: [] for split in places}
         for (split, *_), row in zip(classes, rows, strict=True):
             splits[split].append(row)
-        return Found("image", splits, [*walk.notices(), *notices], facts)
+        return Found(medium.content, splits, [*walk.notices(), *notices], facts)
 
 
 class Walk:
-    """Finds images, and counts what it leaves out so that one line can say so."""
+    """Finds files of one kind, and counts what it leaves out so that one line can say so."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, medium: Medium = IMAGES) -> None:
+        self._root, self._medium = root, medium
         self._system: Counter[str] = Counter()
         self._others: Counter[str] = Counter()
         self._strays = 0
@@ -61,30 +72,32 @@ class Walk:
         return one_form(path.relative_to(self._root).as_posix())
 
     def classes(self, place: Path) -> list[tuple[str, Path]]:
-        """(label, image) of every class folder in `place`, sorted. Raises DataError for one without images."""
-        found = []
+        """(label, file) of every class folder in `place`, sorted. Raises DataError for one without any."""
+        found, many = [], self._medium.many
         folders: dict[str, list[Path]] = defaultdict(list)
         for entry in entries_of(place):
             if self._is_system(entry):
                 continue
             if entry.is_dir():
                 folders[_label(entry)].append(Path(entry.path))
-            elif _is_image(entry):
+            elif self._is_one(entry):
                 self._strays += 1
         if not folders:
-            raise DataError(f"{place} holds no class folders", "put the images of each class into a folder named by it")
+            raise DataError(
+                f"{place} holds no class folders", f"put the {many} of each class into a folder named by it"
+            )
         for label, paths in sorted(folders.items()):
-            images = sorted(image for path in paths for image in self._images(path, {os.path.realpath(place)}))
-            if not images:
+            held = sorted(file for path in paths for file in self._files(path, {os.path.realpath(place)}))
+            if not held:
                 raise DataError(
-                    f"the class folder {paths[0]} holds no images{_holds(paths[0])}",
-                    "add images of that class or remove the folder",
+                    f"the class folder {paths[0]} holds no {many}{_holds(paths[0])}",
+                    f"add {many} of that class or remove the folder",
                 )
-            found += [(label, image) for image in images]
+            found += [(label, file) for file in held]
         return found
 
-    def _images(self, folder: Path, above: set[str]) -> list[Path]:
-        """Images in `folder` and below; a link back to a folder above is not followed again."""
+    def _files(self, folder: Path, above: set[str]) -> list[Path]:
+        """Files of the kind in `folder` and below; a link back to a folder above is not followed again."""
         real = os.path.realpath(folder)
         if real in above:
             return []
@@ -93,8 +106,8 @@ class Walk:
             if self._is_system(entry):
                 continue
             if entry.is_dir():
-                found += self._images(Path(entry.path), above | {real})
-            elif _is_image(entry):
+                found += self._files(Path(entry.path), above | {real})
+            elif self._is_one(entry):
                 found.append(Path(entry.path))
             else:
                 self._others[Path(entry.name).suffix.lower() or "without suffix"] += 1
@@ -106,6 +119,16 @@ class Walk:
             self._system[entry.name if entry.is_dir() else "files"] += 1
         return system
 
+    def _is_one(self, entry: os.DirEntry[str]) -> bool:
+        """By its suffix in any case; a file with another suffix, or none, by its first bytes."""
+        if self._medium.names(entry.name):
+            return True
+        try:
+            with open(entry.path, "rb") as file:
+                return self._medium.looks_like(file.read(16))
+        except OSError:
+            return False
+
     def notices(self) -> list[str]:
         lines = []
         if self._system:
@@ -113,9 +136,9 @@ class Walk:
             lines.append(f"{sum(self._system.values())} hidden or system entries left out: {names}")
         if self._others:
             names = ", ".join(f"{suffix} ({n})" for suffix, n in sorted(self._others.items())[:5])
-            lines.append(f"{sum(self._others.values())} files that are no images left out: {names}")
+            lines.append(f"{sum(self._others.values())} files that are no {self._medium.many} left out: {names}")
         if self._strays:
-            lines.append(f"{self._strays} images that lie outside any class folder left out")
+            lines.append(f"{self._strays} {self._medium.many} that lie outside any class folder left out")
         return lines
 
 
@@ -128,7 +151,7 @@ def _label(entry: os.DirEntry[str]) -> str:
 
 
 def _holds(folder: Path) -> str:
-    """What a folder without images has instead: " (but .wav files)"."""
+    """What a folder has instead: " (but .wav files)"."""
     suffixes = sorted({Path(entry.name).suffix or "other" for entry in entries_of(folder) if not is_system(entry.name)})
     return f" (but {', '.join(suffixes[:3])} files)" if suffixes else ""
 
@@ -152,24 +175,5 @@ def _layout(root: Path) -> dict[str, Path]:
     return {ALL: root}
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    """By its suffix in any case; a file with another suffix, or none, by its first bytes."""
-    if Path(entry.name).suffix.lower() in SUFFIXES:
-        return True
-    try:
-        with open(entry.path, "rb") as file:
-            return looks_like_image(file.read(16))
-    except OSError:
-        return False
-
-
-def _has_image(folder: Path) -> bool:
-    """Whether any image lies in `folder` or below, by its suffix."""
-    for _, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_system(name)]
-        if any(Path(name).suffix.lower() in SUFFIXES and not is_system(name) for name in names):
-            return True
-    return False
-
-
-READER = FolderReader()
+IMAGE_READER = FolderReader(IMAGES)
+SOUND_READER = FolderReader(SOUNDS)

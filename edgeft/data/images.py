@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeft import console
 from edgeft.data.alike import image_key
 from edgeft.data.found import Row
 from edgeft.data.imagefile import TURNED, decode_frame, pillow, to_rgb
+from edgeft.data.inspecting import all_of, problem_of, refuse_bad
 from edgeft.errors import DataError
-
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -42,9 +38,9 @@ class Inspected:
 def image_rows(
     ids: Sequence[str], paths: Sequence[Path], labels: Sequence[str], decode: bool, where: str
 ) -> tuple[list[Row], list[Inspected]]:
-    """A Row for every image, and what was seen of it. Raises DataError as `refuse_bad` does."""
+    """A Row for every image, and what was seen of it. Raises one DataError for all that cannot be read."""
     inspected = inspect_images(paths, ids, decode)
-    refuse_bad(inspected, ids, where)
+    refuse_bad([one.problem for one in inspected], ids, where, "images")
     found = zip(ids, paths, labels, inspected, strict=True)
     return [Row(id_, path, label, one.sha256, look=one.look) for id_, path, label, one in found], inspected
 
@@ -89,30 +85,14 @@ def inspect_images(paths: Sequence[Path], names: Sequence[str], decode: bool) ->
     """Hash every file and, with `decode`, decode it whole; in the order given. Nothing is raised for a bad file."""
     if decode:
         pillow()
-    with (
-        ThreadPoolExecutor(max_workers=_allowed_cpus()) as pool,
-        console.bar("checking images" if decode else "hashing images", len(paths), "images") as bar,
-    ):
-        found = []
-        # An interrupt ends the loop, and pool.map then cancels what has not begun: Ctrl-C waits for no more files.
-        for inspected in pool.map(_inspect, paths, names, [decode] * len(paths)):
-            found.append(inspected)
-            bar.advance()
-    return found
-
-
-def _allowed_cpus() -> int:
-    """CPUs this process may use, which in a container are fewer than the machine has."""
-    allowed = getattr(os, "sched_getaffinity", None)
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
+    return all_of(_inspect, paths, names, decode, "images")
 
 
 def _inspect(path: Path, name: str, decode: bool) -> Inspected:
     try:
         content = path.read_bytes()
     except OSError as error:
-        gone = path.is_symlink() and not path.exists()
-        return Inspected("", 0, "a link to a file that is not there" if gone else f"{error.strerror or error}")
+        return Inspected("", 0, problem_of(path, error))
     sha256 = hashlib.sha256(content).hexdigest()
     if not decode:
         return Inspected(sha256, 1, None)
@@ -122,22 +102,3 @@ def _inspect(path: Path, name: str, decode: bool) -> Inspected:
     except DataError as error:
         return Inspected(sha256, 0, error.what.removeprefix(f"{name} ").removeprefix("cannot be read: it is "))
     return Inspected(sha256, frames, None, image.mode, image.size, bool(image.info.get(TURNED)), look)
-
-
-def refuse_bad(found: Sequence[Inspected], names: Sequence[str], where: str) -> None:
-    """One DataError for all unreadable files: how many, and the first few by name and by what they really are.
-
-    A run stops on them: leaving them out would train and test on other examples than the user counted. When there
-    are more than the error can name, a warning line names each.
-    """
-    bad = [f"{name} ({one.problem})" for name, one in zip(names, found, strict=True) if one.problem]
-    if not bad:
-        return
-    if len(bad) > _NAMED:
-        for line in bad:
-            console.warn(f"unreadable image: {line}")
-    more = f", and {len(bad) - _NAMED} more, named above" if len(bad) > _NAMED else ""
-    raise DataError(
-        f"{len(bad)} of {len(found)} images in {where} cannot be used: {', '.join(bad[:_NAMED])}{more}",
-        "repair, replace or remove them and run the same command again",
-    )

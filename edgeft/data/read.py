@@ -14,7 +14,8 @@ from edgeft.registry import Registry
 READERS = Registry(
     "data reader",
     {
-        "image-folder": "edgeft.data.folders:READER",
+        "image-folder": "edgeft.data.folders:IMAGE_READER",
+        "audio-folder": "edgeft.data.folders:SOUND_READER",
         "table": "edgeft.data.tables:READER",
         "tagged-sentences": "edgeft.data.tagged:READER",
         "hub": "edgeft.data.hub:READER",
@@ -34,13 +35,13 @@ def read_dataset(
 ) -> Dataset:
     """The examples of `data` with labels, in three splits that are never empty.
 
-    data          folder of class folders, table (CSV, TSV, JSONL, Parquet) or folder of them, tagged
-                  sentences (CoNLL, JSONL), or id of a Hub dataset
+    data          folder of class folders, table (CSV, TSV, JSONL, Parquet; of texts or of sound files) or folder of
+                  them, tagged sentences (CoNLL, JSONL), or id of a Hub dataset
     seed          of the splits that have to be made
     text_column, label_column   columns of a table; found by their usual names when None
     group_column  column of a table (or of one beside the images) whose equal values stay in one split
     slice_column  column of such a table for whose values figures are given apart
-    image_check   decode every image whole and refuse the lot when one is bad
+    image_check   decode every image or sound whole and refuse the lot when one is bad
 
     Raises DataError for everything that is wrong with the data.
     """

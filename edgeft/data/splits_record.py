@@ -2,8 +2,8 @@
 
 One line an example: {"split", "id", "label" (name), "label_id", "sha256", and "text" or "file"}, with "group" and
 "slice" where examples have one; of sentences {"split", "id", "tags" (names), "tag_ids", "sha256", "tokens"}. Texts are
-stored whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images are named by their
-path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
+stored whole; the file is plain ASCII, since U+2028 in a text ends a line for some readers. Images and sounds
+are named by their path inside the data folder (or whole, when they lie elsewhere, as Hub images do).
 """
 
 from __future__ import annotations
@@ -25,13 +25,19 @@ _AGAIN = "run `edgeft tune` again"
 
 def write_splits(path: Path, dataset: Dataset) -> None:
     """Write all splits of `dataset`; whole or not at all."""
-    folder = Path(dataset.source).expanduser()
+    folder = folder_of(dataset.source)
     rows = (
         {"split": split, **_row(example, dataset.labels, folder)}
         for split, examples in dataset.splits.items()
         for example in examples
     )
     files.write_text(Path(path), "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def folder_of(source: str) -> Path:
+    """The folder that files are named from: what was given, or where the table lies that was."""
+    given = Path(source).expanduser()
+    return given.parent if given.is_file() else given
 
 
 def _row(example: Example, labels: tuple[str, ...], folder: Path) -> dict[str, Any]:
@@ -54,7 +60,7 @@ def read_split(path: Path, split: str, data_folder: str | Path) -> list[Example]
 
     data_folder   where the images are now: what was given to tune, or the folder it was moved to
 
-    Raises FolderError when the record is missing, damaged or has no such split, DataError naming the first image
+    Raises FolderError when the record is missing, damaged or has no such split, DataError naming the first file
     that is missing or has changed since.
     """
     rows = [row for row in _rows(Path(path)) if row["split"] == split]
@@ -88,9 +94,9 @@ def _example(row: dict[str, Any], folder: Path, record: Path) -> Example:
             raise FolderError(f"{record}: the text of {row['id']} was changed", _AGAIN)
         label = row["label_id"] if "label_id" in row else tuple(row["tag_ids"])
         return Example(row["id"], content, label, row["sha256"], slice=row.get("slice", ""))
-    image = folder / row["file"]
-    if not image.is_file():
-        raise DataError(f"{image} is missing, and the run was made with it", "put the data back where it was")
-    if files.sha256_file(image) != row["sha256"]:
-        raise DataError(f"{image} has changed since the run was made", "put the old file back, or tune again")
-    return Example(row["id"], image, row["label_id"], row["sha256"], slice=row.get("slice", ""))
+    file = folder / row["file"]
+    if not file.is_file():
+        raise DataError(f"{file} is missing, and the run was made with it", "put the data back where it was")
+    if files.sha256_file(file) != row["sha256"]:
+        raise DataError(f"{file} has changed since the run was made", "put the old file back, or tune again")
+    return Example(row["id"], file, row["label_id"], row["sha256"], slice=row.get("slice", ""))

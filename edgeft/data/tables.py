@@ -1,4 +1,5 @@
-"""Texts and labels in CSV, TSV, JSONL and Parquet tables: one file, or a folder with a file for each split.
+"""Texts, or names of sound files, and labels in CSV, TSV, JSONL and Parquet tables: one file, or a folder with a file
+for each split.
 
 CSV and TSV are read as RFC 4180 says, through the csv module: quotes double inside quotes, and a quoted field may hold
 line breaks. Everything is text: a label is what stands in the file, so 01, 1 and 1.0 are three labels. Space around a
@@ -7,13 +8,15 @@ label is dropped, a text is kept as it is. An empty text or a missing label stop
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeft.data.columns import Columns, position, text_and_label
 from edgeft.data.found import ALL, Found, Row, by_split, is_system, one_form, split_of
 from edgeft.data.listing import subfolders
+from edgeft.data.media import SOUNDS
+from edgeft.data.sound_tables import sound_column, with_sounds
 from edgeft.data.table_formats import FORMATS, Nested, Values, content_of
 from edgeft.data.tagged import holds_tagged
 from edgeft.errors import DataError
@@ -32,7 +35,10 @@ class Table:
 
 
 class TableReader:
-    takes = "a CSV, TSV, JSONL or Parquet table with a text and a label column (or a folder with one named train)"
+    takes = (
+        "a CSV, TSV, JSONL or Parquet table with a column of texts or of sound files and one of labels (or a folder "
+        "with one named train)"
+    )
 
     def can_read(self, data: str) -> bool:
         path = Path(data).expanduser()
@@ -46,8 +52,22 @@ class TableReader:
         path = Path(data).expanduser()
         places = {ALL: path} if path.is_file() else _splits(path)
         tables = {split: read_table(place) for split, place in places.items()}
+        named = {sound_column(table.header, table.rows, columns.text) for table in tables.values()}
+        if None not in named:
+            return _sounds(tables, columns, image_check, data)
         splits = {split: table_rows(table, columns) for split, table in tables.items()}
         return Found("text", splits, _columns_used(tables.values(), columns))
+
+
+def _sounds(tables: Mapping[str, Table], columns: Columns, check: bool, where: str) -> Found:
+    """Tables whose text is the path of a sound file."""
+    asked = {
+        split: replace(columns, text=sound_column(table.header, table.rows, columns.text))
+        for split, table in tables.items()
+    }
+    listed = {split: table_rows(table, asked[split], "file name") for split, table in tables.items()}
+    splits, facts = with_sounds(listed, {split: table.path.parent for split, table in tables.items()}, check, where)
+    return Found(SOUNDS.content, splits, SOUNDS.notices(facts), facts)
 
 
 def _columns_used(tables: Iterable[Table], columns: Columns) -> list[str]:
@@ -103,8 +123,11 @@ def read_table(path: Path) -> Table:
     return Table(path, header, rows)
 
 
-def table_rows(table: Table, columns: Columns) -> list[Row]:
-    """Raises DataError: columns not found, and all rows without text, label or group, the first few by line."""
+def table_rows(table: Table, columns: Columns, holds: str = "text") -> list[Row]:
+    """`holds` is what stands in the text column.
+
+    Raises DataError: columns not found, and all rows without text, label or group, the first few by line.
+    """
     text_at, label_at = text_and_label(table.header, columns.text, columns.label, str(table.path))
     group_at = position(table.header, columns.group, str(table.path))
     slice_at = position(table.header, columns.slice, str(table.path))
@@ -113,7 +136,7 @@ def table_rows(table: Table, columns: Columns) -> list[Row]:
         text, label = values[text_at] or "", one_form((values[label_at] or "").strip())
         nested = any(isinstance(values[at], Nested) for at in (text_at, label_at))
         group = "" if group_at is None else (values[group_at] or "").strip()
-        gap = "a list or an object where a text and a label belong" if nested else _gap(text, label)
+        gap = "a list or an object where a text and a label belong" if nested else _gap(text, label, holds)
         if not gap and group_at is not None and not group:
             gap = f"no {columns.group}"
         if gap:
@@ -129,9 +152,9 @@ def table_rows(table: Table, columns: Columns) -> list[Row]:
     return rows
 
 
-def _gap(text: str, label: str) -> str:
+def _gap(text: str, label: str, holds: str) -> str:
     if not text.strip():
-        return "no text"
+        return f"no {holds}"
     try:
         (text + label).encode("utf-8")
     except UnicodeEncodeError:

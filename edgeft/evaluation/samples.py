@@ -47,14 +47,14 @@ class Samples:
         before = self._cut_so_far()
         try:
             arrays = self.encoder([example.content])
-        # Pillow reports a broken file by any of these, by format; tokens of a good text raise none of them.
+        # Pillow and soundfile report a broken file by any of these, by format; tokens of a good text raise none.
         except (OSError, ValueError, SyntaxError, EOFError, DataError) as error:
             self.unreadable[position] = error.what if isinstance(error, EdgeftError) else f"{example.id}: {error}"
             return None
         if self._cut_so_far() > before:
             self.cut.add(position)
         first = next(iter(arrays.values()))
-        if first.ndim == 2:
+        if first.ndim == 2 and np.issubdtype(first.dtype, np.integer):
             self.lengths[position] = int(first.shape[1])
         return arrays
 

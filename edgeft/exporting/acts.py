@@ -126,10 +126,16 @@ def trained_title(run: Run) -> str:
 
 
 def device_preprocessing(run: Run, scheme: Scheme | None) -> dict[str, Any]:
-    """How the device prepares inputs: as in training, but with texts padded to the longest where sizes are fixed."""
-    if scheme is None or not scheme.static_shapes or "max_length" not in run.preprocessing:
-        return run.preprocessing
-    return {**run.preprocessing, "pad_to": run.preprocessing["max_length"]}
+    """How the device prepares inputs: as in training, but with texts padded to the longest where sizes are fixed, and
+    sounds of free length to the longest that is read."""
+    how = run.preprocessing
+    if scheme is None or not scheme.static_shapes:
+        return how
+    return {**how, **{fixed: how[limit] for limit, fixed in _FIXED_BY.items() if limit in how and fixed not in how}}
+
+
+# Limit in a preprocessing description -> the size that is fixed at it.
+_FIXED_BY = {"max_length": "pad_to", "most_samples": "samples"}
 
 
 def device_shapes(specs: Sequence[TensorSpec], scheme: Scheme | None) -> tuple[TensorSpec, ...]:

@@ -2,7 +2,7 @@
 
 eval/examples.jsonl   one line an example: {"id", "label" (name) | "tags" (names), "file" | "text" | "tokens",
                       "sha256"}, with "slice" where the examples have one
-eval/00000.jpg ...    images, copied unchanged
+eval/00000.jpg ...    images or sounds, copied unchanged
 
 The list is plain ASCII (other letters as \\u escapes): U+2028 and its like in a text would end a line for some readers.
 """
@@ -31,7 +31,7 @@ _AGAIN = "copy the bundle again, or export it again"
 def write_examples(folder: Path, examples: Sequence[Example], labels: Sequence[str]) -> dict[str, Any]:
     """Write `folder`/eval. Returns {"file", "n", "sha256"} of the list, for the manifest.
 
-    The hash of the list covers the hash of every example in it. Raises DataError when an image has gone.
+    The hash of the list covers the hash of every example in it. Raises DataError when a file has gone.
     """
     (Path(folder) / FOLDER).mkdir(parents=True, exist_ok=True)
     lines = [_write_one(Path(folder), number, example, labels) for number, example in enumerate(examples)]
@@ -51,7 +51,7 @@ def _write_one(folder: Path, number: int, example: Example, labels: Sequence[str
         content = example.content.read_bytes()
     except OSError as error:
         raise DataError(
-            f"the held-out image {example.content} cannot be read ({error.strerror})", "put the data back"
+            f"the held-out file {example.content} cannot be read ({error.strerror})", "put the data back"
         ) from error
     # No flush to disk for each image: the folder they are written into takes its place as a whole.
     with files.disk_errors(folder / FOLDER / name):

@@ -2,12 +2,14 @@
 (colours swapped, normalised twice, another resize, another tokenizer) is told so before it measures anything.
 
     eval/reference.png    a colourful picture made here; PNG, so every decoder gives the same pixels (images only)
-    eval/reference.npz    the encoder's arrays of that picture, or of REFERENCE_TEXTS or REFERENCE_WORDS
+    eval/reference.wav    a chirp of 1 s in stereo, 16 bits at 22,050 Hz, made here (sounds only)
+    eval/reference.npz    the encoder's arrays of that picture or sound, or of REFERENCE_TEXTS or REFERENCE_WORDS
 """
 
 from __future__ import annotations
 
 import io
+import wave
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from edgeft.tasks.task import Encoder
 from edgeft.tasks.windows import in_windows
 
 PICTURE = "eval/reference.png"
+SOUND = "eval/reference.wav"
 ARRAYS = "eval/reference.npz"
 # U+200B: tokenizers of BERT's kind make nothing of it.
 REFERENCE_WORDS = ("What's", "the", "WEATHER", "like", "in", "Zürich", "?", "\u200b", "naïve", "日本", "😀")
@@ -35,12 +38,13 @@ _STEPS = 1.01
 def write_reference(folder: Path, encoder: Encoder, content: str) -> list[str]:
     """Write the reference of `encoder` into the bundle `folder`; returns the names of the files, for the manifest.
 
-    content   "image", "text" or "words"
+    content   "image", "text", "words" or "audio"
     """
     names = [ARRAYS]
-    if content == "image":
-        files.write_bytes(Path(folder) / PICTURE, _picture())
-        names.append(PICTURE)
+    if content in _FILES:
+        name, made = _FILES[content]
+        files.write_bytes(Path(folder) / name, made())
+        names.append(name)
     stream = io.BytesIO()
     arrays: dict[str, Any] = {**_encode(folder, encoder, content)}
     np.savez_compressed(stream, **arrays)
@@ -51,21 +55,23 @@ def write_reference(folder: Path, encoder: Encoder, content: str) -> list[str]:
 def check_reference(folder: Path, encoder: Encoder, content: str) -> None:
     """Raises FolderError when `encoder`, here and now, makes other arrays of the reference than it did at export."""
     path = Path(folder) / ARRAYS
-    if not path.is_file() or (content == "image" and not (Path(folder) / PICTURE).is_file()):
-        raise FolderError(f"{path} or its picture is missing", "copy the whole bundle, or export it again")
+    needed = [path, *(Path(folder) / _FILES[kind][0] for kind in [content] if kind in _FILES)]
+    if not all(each.is_file() for each in needed):
+        raise FolderError(f"{' or '.join(map(str, needed))} is missing", "copy the whole bundle, or export it again")
     found = _encode(folder, encoder, content)
     with np.load(path, allow_pickle=False) as expected:
         for name in sorted({*found, *expected.files}):
             if name not in found or name not in expected.files or not _equal(found[name], expected[name], encoder):
                 raise FolderError(
                     f"inputs are prepared differently here than at export: {name} of the reference input differs",
-                    "install the versions of Pillow and tokenizers that export.md names, or export again",
+                    f"install the versions of {_PREPARED_BY[content]} that export.md names, or export again",
                 )
 
 
 def _encode(folder: Path, encoder: Encoder, content: str) -> dict[str, NDArray[Any]]:
     contents: Mapping[str, Callable[[], list[Any]]] = {
         "image": lambda: [Path(folder) / PICTURE],
+        "audio": lambda: [Path(folder) / SOUND],
         "text": lambda: list(REFERENCE_TEXTS),
         "words": lambda: _windows(encoder),
     }
@@ -79,7 +85,7 @@ def _windows(encoder: Any) -> list[Any]:
 
 
 def _equal(found: NDArray[Any], expected: NDArray[Any], encoder: Encoder) -> bool:
-    """Token ids exactly; pixels within one step of the 255."""
+    """Token ids exactly; pixels within one step of the 255, features of sounds within the encoder's."""
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     step = getattr(encoder, "step", None)
@@ -95,3 +101,23 @@ def _picture() -> bytes:
     stream = io.BytesIO()
     pillow().Image.fromarray(planes).save(stream, "PNG")
     return stream.getvalue()
+
+
+def _sound() -> bytes:
+    """The left channel rises from 100 Hz to 5 kHz and fades, the right one is a quieter tone of 440 Hz."""
+    t = np.arange(_RATE_HZ) / _RATE_HZ
+    left = 0.6 * np.sin(2 * np.pi * (100 * t + 2450 * t**2)) * np.exp(-2 * t)
+    right = 0.1 * np.sin(2 * np.pi * 440 * t)
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(_RATE_HZ)
+        file.writeframes(np.rint(np.stack([left, right], axis=1) * 32767).astype("<i2").tobytes())
+    return stream.getvalue()
+
+
+_RATE_HZ = 22_050
+# Content -> the file that is its reference input, and how it is made.
+_FILES: Mapping[str, tuple[str, Callable[[], bytes]]] = {"image": (PICTURE, _picture), "audio": (SOUND, _sound)}
+_PREPARED_BY = {"image": "Pillow", "text": "tokenizers", "words": "tokenizers", "audio": "soundfile and soxr"}

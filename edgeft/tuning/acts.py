@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from edgeft import console, files
 from edgeft.data.dataset import Dataset
+from edgeft.data.sounds import longest_s
 from edgeft.data.splits_record import write_splits
 from edgeft.errors import UsageError
 from edgeft.quant.choice import Wish
@@ -32,13 +33,27 @@ from edgeft.tuning.freeze import digest_of, freeze, hash_tensors
 from edgeft.tuning.job import Job
 from edgeft.tuning.load import Loaded, load
 from edgeft.tuning.losses import class_weights, cross_entropy
-from edgeft.tuning.preprocessing import image_preprocessing, text_preprocessing, words_preprocessing
+from edgeft.tuning.preprocessing import (
+    audio_preprocessing,
+    image_preprocessing,
+    text_preprocessing,
+    words_preprocessing,
+)
 from edgeft.tuning.refusals import refuse_untrained
 from edgeft.tuning.remembered import Remembered, remembering
 from edgeft.tuning.schedule import kinds_and_epochs
 from edgeft.tuning.score import SCORED, Judge
 from edgeft.tuning.source import Source, find_source
 from edgeft.tuning.trainer import Loss
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """--image-size in pixels, --max-length in tokens, --audio-seconds (or "free"): what was given of them."""
+
+    image: int | None = None
+    tokens: int | None = None
+    seconds: float | str | None = None
 
 
 def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None, wish: Wish) -> Loaded:
@@ -52,7 +67,8 @@ def rehearse(spec: TuneSpec, task: Task, dataset: Dataset, scheme: Scheme | None
         loaded = _load(find_source(spec.model, folder / "original"), task, dataset, spec.seed)
         refuse_untrained(epochs, loaded.fresh)
         _try_kinds(loaded.model, [kind for kind, _ in kinds_and_epochs(spec.freeze, epochs)], loaded.fresh)
-        described = _describe(task, loaded.model, loaded.processor, spec.image_size, spec.max_length, folder)
+        sizes = Sizes(spec.image_size, spec.max_length, spec.audio_seconds)
+        described = _describe(task, loaded.model, loaded.processor, dataset, sizes, folder)
         if wish.patterns and scheme is not None:
             qat.built(loaded.model, scheme, task.encoder(described, folder), dataset.splits["train"], wish)
     return loaded
@@ -100,7 +116,7 @@ def _keep_original(folder: Path, source: Source, loaded: Loaded) -> dict[str, An
 
 
 def prepare(
-    job: Job, model: Any, processor: Any, image_size: int | None, max_length: int | None, room: int = 0
+    job: Job, model: Any, processor: Any, sizes: Sizes, room: int = 0
 ) -> tuple[Judge, Encoder]:
     """Write down how examples are encoded and which split each is in; what scores and encodes from here on.
 
@@ -108,8 +124,7 @@ def prepare(
     """
     done = job.state.done("prepared")
     if done is None:
-        described = processes.once(lambda: _described(job, model, processor, image_size, max_length))
-        done = job.finish("prepared", described)
+        done = job.finish("prepared", processes.once(lambda: _described(job, model, processor, sizes)))
     encoder = job.task.encoder(done["preprocessing"], job.folder)
     for split, examples in job.dataset.splits.items():
         job.splits[split] = job.task.queries(examples, encoder)
@@ -119,10 +134,8 @@ def prepare(
     return judge, encoder
 
 
-def _described(
-    job: Job, model: Any, processor: Any, image_size: int | None, max_length: int | None
-) -> dict[str, Any]:
-    preprocessing = _describe(job.task, model, processor, image_size, max_length, job.folder)
+def _described(job: Job, model: Any, processor: Any, sizes: Sizes) -> dict[str, Any]:
+    preprocessing = _describe(job.task, model, processor, job.dataset, sizes, job.folder)
     write_splits(job.folder / SPLITS, job.dataset)
     splits = files.sha256_file(job.folder / SPLITS)
     trial = job.task.encoder(preprocessing, job.folder)
@@ -134,13 +147,14 @@ def _described(
 
 
 def _describe(
-    task: Task, model: Any, processor: Any, image_size: int | None, max_length: int | None, folder: Path
+    task: Task, model: Any, processor: Any, dataset: Dataset, sizes: Sizes, folder: Path
 ) -> dict[str, Any]:
     """How examples become tensors; a text's tokenizer is written to `folder`."""
     describe: Mapping[str, Callable[[], dict[str, Any]]] = {
-        "image": lambda: image_preprocessing(processor, image_size),
-        "text": lambda: text_preprocessing(processor, model.config, max_length, folder),
-        "words": lambda: words_preprocessing(processor, model, max_length, folder),
+        "image": lambda: image_preprocessing(processor, sizes.image),
+        "text": lambda: text_preprocessing(processor, model.config, sizes.tokens, folder),
+        "words": lambda: words_preprocessing(processor, model, sizes.tokens, folder),
+        "audio": lambda: audio_preprocessing(processor, model, sizes.seconds, longest_s(dataset)),
     }
     return describe[task.content]()
 

@@ -5,7 +5,7 @@ preprocessing stays the one and only.
 and mirrors left and right: for photographs, never for anything that can be read. Both encode with the same description
 a third larger: a view is cut from more pixels than the model sees, and is as sharp as the images of the device. A net
 trained on enlarged, blurred views answers worse on sharp ones. Colours, RandAugment, mixtures and words are in
-edgeft.tuning.pixels, mixing and words.
+edgeft.tuning.pixels, mixing and words, sounds in edgeft.tuning.shifting.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from edgeft import policies
 from edgeft.tuning.batches import Augment, Variation
 from edgeft.tuning.mixing import MIXING, Mix
 from edgeft.tuning.pixels import Change, Colour, RandAugment, pixels
+from edgeft.tuning.shifting import SOUNDS
 from edgeft.tuning.words import Reword
 
 # How much larger than the model's input images are encoded for training.
@@ -87,7 +88,7 @@ def variation(given: str, preprocessing: Mapping[str, Any], n_labels: int) -> Va
     ways = tuple((name, strength[name]) for name in MIXING if name in strength)
     reword = Reword(strength.get("word-dropout", 0.0), strength.get("word-swap", 0.0))
     return Variation(
-        image=_of_one_image(strength, preprocessing),
+        image=_of_one_image(strength, preprocessing) or _of_one_sound(strength, preprocessing),
         text=reword if reword != Reword() else None,
         batch=Mix(ways, n_labels) if ways else None,
     )
@@ -109,6 +110,11 @@ def _of_one_image(strength: Mapping[str, float], preprocessing: Mapping[str, Any
     if changes:
         steps.append(pixels(changes, preprocessing))
     return Chain(tuple(steps)) if len(steps) > 1 else steps[0] if steps else None
+
+
+def _of_one_sound(strength: Mapping[str, float], preprocessing: Mapping[str, Any]) -> Augment | None:
+    steps = tuple(made(strength[name], preprocessing) for name, made in SOUNDS.items() if name in strength)
+    return Chain(steps) if len(steps) > 1 else steps[0] if steps else None
 
 
 def _rand_augment(magnitude: float, preprocessing: Mapping[str, Any]) -> Change:

@@ -34,7 +34,7 @@ Key = tuple[int, int]
 class Variation:
     """How training examples are varied; None is not at all. All of it can be sent to loader processes.
 
-    image   one encoded image
+    image   one encoded image or sound
     text    one text, before it is encoded
     batch   the images of a batch with each other, and their labels with them
     """

@@ -24,7 +24,9 @@ from edgeft.tuning.plan import counts
 from edgeft.tuning.target import Target
 from edgeft.tuning.watch import METRICS
 
-_PACKAGES = ("torch", "transformers", "timm", "accelerate", "tokenizers", "Pillow", "numpy", "safetensors")
+_PACKAGES = (
+    "torch", "transformers", "timm", "accelerate", "tokenizers", "Pillow", "numpy", "safetensors", "soundfile", "soxr",
+)  # fmt: skip
 
 
 def finish(job: Job, target: Target, chosen: Mapping[str, Any], energy: Mapping[str, Any]) -> Run:

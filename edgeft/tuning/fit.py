@@ -1,4 +1,4 @@
-"""What of the examples does not fit the model: texts that are cut, images that are enlarged."""
+"""What of the examples does not fit the model: texts and sounds that are cut, images that are enlarged."""
 
 from __future__ import annotations
 
@@ -18,18 +18,44 @@ def fit_of(
     queries: Mapping[str, Sequence[Example]] | None = None,
 ) -> dict[str, Any]:
     """"texts": how many of each split are cut at how many tokens; "sentences": how many are in windows; "enlarged":
-    images smaller than the model's input."""
-    if dataset.content == "text":
-        cut = {split: _cut(encoder, examples) for split, examples in dataset.splits.items()}
-        of = {split: len(examples) for split, examples in dataset.splits.items()}
-        return {"texts": {"limit_tokens": preprocessing["max_length"], "cut": cut, "of": of}}
-    if dataset.content == "words":
-        return {"sentences": {"limit_tokens": preprocessing["max_length"], **_windows(encoder, queries or {})}}
+    images smaller than the model's input; "heard": the sample rate sounds are brought to, and how many are cut."""
+    return _FITS[dataset.content](encoder, dataset, preprocessing, queries or {})
+
+
+def _texts(encoder: Any, dataset: Dataset, how: Mapping[str, Any], _: Any) -> dict[str, Any]:
+    cut = {split: _cut(encoder, examples) for split, examples in dataset.splits.items()}
+    return {"texts": {"limit_tokens": how["max_length"], "cut": cut, "of": _sizes(dataset)}}
+
+
+def _sentences(encoder: Any, dataset: Dataset, how: Mapping[str, Any], queries: Any) -> dict[str, Any]:
+    return {"sentences": {"limit_tokens": how["max_length"], **_windows(encoder, queries)}}
+
+
+def _images(encoder: Any, dataset: Dataset, how: Mapping[str, Any], _: Any) -> dict[str, Any]:
     sides = dataset.checks.get("images", {}).get("shorter_side_px")
-    wanted = min(preprocessing["height"], preprocessing["width"])
+    wanted = min(how["height"], how["width"])
     if not sides or sides["median"] >= wanted:
         return {}
     return {"enlarged": {"wanted_px": wanted, "median_px": sides["median"]}}
+
+
+def _sounds(encoder: Any, dataset: Dataset, how: Mapping[str, Any], _: Any) -> dict[str, Any]:
+    cut = {
+        split: sum(encoder.is_cut(example.content) for example in examples)
+        for split, examples in dataset.splits.items()
+    }
+    own = dataset.checks.get("sounds", {}).get("rates_hz", {})
+    resampled = sum(n for rate, n in own.items() if int(rate) != encoder.rate_hz)
+    heard: dict[str, Any] = {"rate_hz": encoder.rate_hz, "limit_s": encoder.limit_s, "resampled": resampled}
+    heard["limit_of"] = "the model's spectrograms" if how.get("spectrogram") else "--audio-seconds"
+    return {"heard": {**heard, "cut": cut, "of": _sizes(dataset)}}
+
+
+_FITS = {"text": _texts, "words": _sentences, "image": _images, "audio": _sounds}
+
+
+def _sizes(dataset: Dataset) -> dict[str, int]:
+    return {split: len(examples) for split, examples in dataset.splits.items()}
 
 
 def _cut(encoder: Any, examples: Sequence[Example]) -> int:
@@ -49,7 +75,7 @@ def _windows(encoder: Any, queries: Mapping[str, Sequence[Example]]) -> dict[str
 
 def fit_lines(fit: Mapping[str, Any]) -> Iterator[str]:
     """What a person should know of it."""
-    texts, long, enlarged = fit.get("texts"), fit.get("sentences"), fit.get("enlarged")
+    texts, long, enlarged, heard = (fit.get(key) for key in ("texts", "sentences", "enlarged", "heard"))
     if texts and any(texts["cut"].values()):
         parts = ", ".join(f"{texts['cut'][split]} of {texts['of'][split]} in {split}" for split in texts["cut"])
         yield f"texts longer than {texts['limit_tokens']} tokens are cut: {parts} (--max-length)"
@@ -58,6 +84,11 @@ def fit_lines(fit: Mapping[str, Any]) -> Iterator[str]:
         yield f"sentences longer than {long['limit_tokens']} tokens are read in overlapping windows: {parts}"
     if long and long["shortened_words"]:
         yield f"{long['shortened_words']} words have more tokens than a window takes, and lose their end (--max-length)"
+    if heard and heard["resampled"]:
+        yield f"{heard['resampled']} sounds are brought to the model's sample rate of {heard['rate_hz']} Hz"
+    if heard and any(heard["cut"].values()):
+        parts = ", ".join(f"{n} of {heard['of'][split]} in {split}" for split, n in heard["cut"].items())
+        yield f"sounds longer than {heard['limit_s']:.3g} s are cut: {parts} ({heard['limit_of']})"
     if enlarged:
         yield (
             f"half of the images have a shorter side under {enlarged['median_px'] + 1} pixels, and are enlarged to the "

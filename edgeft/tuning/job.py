@@ -14,6 +14,7 @@ import torch
 
 from edgeft import ranks
 from edgeft.data.dataset import Dataset, Example
+from edgeft.data.splits_record import folder_of
 from edgeft.errors import MachineError
 from edgeft.runfolder import DOCUMENT, STATE, RunState
 from edgeft.tasks.task import Task
@@ -92,4 +93,4 @@ def _fixed(settings: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
 
 def data_folder(dataset: Dataset) -> Path:
     """The folder that files in splits.jsonl are relative to, from anywhere on this machine."""
-    return Path(dataset.source).expanduser().absolute()
+    return folder_of(dataset.source).absolute()

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Loaded:
     """A model ready to be tuned.
 
     model             transformers model; its outputs follow the data's label order; fp32, on the CPU
-    processor         image processor or tokenizer
+    processor         image processor, tokenizer or feature extractor
     answers_task      the checkpoint's own classes are the data's labels, so the model as given can be scored
     fresh             names of modules whose weights are new (head, and a pooler the checkpoint lacks)
     notes             lines a person should read
@@ -135,8 +135,14 @@ def _name_labels(model: Any, labels: Sequence[str]) -> None:
         model.config.label_names = list(labels)
 
 
+_PROCESSORS: Mapping[str, tuple[str, str]] = {
+    "image": ("AutoImageProcessor", "image processor"),
+    "audio": ("AutoFeatureExtractor", "feature extractor"),
+}
+
+
 def _processor(source: Source, content: str, trust_remote_code: bool) -> Any:
-    kind, what = ("AutoImageProcessor", "image processor") if content == "image" else ("AutoTokenizer", "tokenizer")
+    kind, what = _PROCESSORS.get(content, ("AutoTokenizer", "tokenizer"))
     with _one_line(source, what):
         found = getattr(transformers, kind).from_pretrained(source.place, trust_remote_code=trust_remote_code)
         if content == "words" and getattr(found, "backend_tokenizer", None) is not None and bare_byte_level(found):
@@ -179,7 +185,7 @@ def _explained(source: Source, what: str, error: Exception) -> tuple[str, str]:
         return (
             f"{source.given} is a model of the kind {kind.group(1) if kind else 'unknown'}, which transformers cannot "
             "use for these examples",
-            "check that --model and --data belong together: images, texts or tagged words",
+            "check that --model and --data belong together: images, texts, tagged words or sounds",
         )
     if source.kind in ("hub", "timm"):
         next_step = "check the id, the network and HF_TOKEN, or give a folder"

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from edgeft import files, ranks
 from edgeft.contents import MANY
 from edgeft.errors import UsageError
+from edgeft.options import spelled
 from edgeft.quant.choice import Wish
 from edgeft.quant.raising import refuse_raise
 from edgeft.recipe import TuneSpec
 from edgeft.scheme import Scheme
 from edgeft.tasks.task import Task
+
+# Options that have an effect on examples of some kinds only; the first of them is who they are for.
+_FOR: Mapping[str, tuple[str, ...]] = {
+    "image_size": ("image",),
+    "max_length": ("text", "words"),
+    "audio_seconds": ("audio",),
+    "text_column": ("text", "words", "audio"),
+    "label_column": ("text", "words", "audio"),
+}
 
 
 def refuse_place(output: Path, data: str) -> None:
@@ -36,15 +45,16 @@ def refuse_untrained(epochs: float, fresh: Sequence[str]) -> None:
         raise UsageError(f"--epochs 0 would leave {fresh[0]} with random weights", "give at least one epoch")
 
 
-def refuse_foreign(content: str, given: Mapping[str, Mapping[str, Any]]) -> None:
-    """Options for examples of another kind have no effect; `given` has their values by kind and name, None = not given.
+def refuse_foreign(content: str, spec: TuneSpec) -> None:
+    """Options for examples of another kind than `content` have no effect.
 
     Raises UsageError for the first that was given.
     """
-    for kind, options in given.items():
-        for name, value in options.items():
-            if kind != content and value is not None:
-                raise UsageError(f"--{name} is for {MANY[kind]}, and the examples are {MANY[content]}", "leave it out")
+    for name, kinds in _FOR.items():
+        if content not in kinds and getattr(spec, name) is not None:
+            raise UsageError(
+                f"--{spelled(name)} is for {MANY[kinds[0]]}, and the examples are {MANY[content]}", "leave it out"
+            )
 
 
 def refuse_unsampled(sampling: str, task: Task) -> None:

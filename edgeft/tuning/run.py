@@ -106,9 +106,7 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     device = defaults.device(spec.device)
     target = find_target(spec.profile, spec.scheme)
     task = find_task(spec.task, dataset)
-    of_images = {"image-size": spec.image_size}
-    of_texts = {"max-length": spec.max_length, "text-column": spec.text_column, "label-column": spec.label_column}
-    refusals.refuse_foreign("image" if task.content == "image" else "text", {"image": of_images, "text": of_texts})
+    refusals.refuse_foreign(task.content, spec)
     refusals.refuse_unsampled(spec.sampling, task)
     policies.refuse_foreign(spec.augment, task.content)
     augment = spec.augment or policies.usual(task.content)
@@ -159,7 +157,8 @@ def tune_on(spec: TuneSpec, dataset: Dataset, callbacks: Sequence[TrainerCallbac
     with metered(device, resumed=job.state.done("original") is not None) as energy:
         model, processor = acts.load_original(job, spec.model, kinds)
         room = room_for_images(spec.image_cache)
-        judge, encoder = acts.prepare(job, model, processor, spec.image_size, spec.max_length, room.scored)
+        sizes = acts.Sizes(spec.image_size, spec.max_length, spec.audio_seconds)
+        judge, encoder = acts.prepare(job, model, processor, sizes, room.scored)
         acts.check_wish(job, model, target.scheme, encoder, wish)
         acts.score_original(job, judge, model)
         collate, loss = acts.training_side(

@@ -34,7 +34,7 @@ Suggest = Callable[[Any], Any]
 def space(spec: TuneSpec, model: nn.Module, content: str, quantized: bool, train: int) -> dict[str, Suggest]:
     """Field of TuneSpec -> how an Optuna trial chooses its value; in the order in which they are asked.
 
-    content    "image", "text" or "words"
+    content    "image", "text", "words" or "audio"
     quantized  whether a quantization-aware phase follows
     train      number of training examples
     """
@@ -78,10 +78,12 @@ def _rate(trial: Any, rates: Mapping[str, float], kinds: list[str]) -> float:
 
 # Mixing images (mixup, cutmix) is left to the user: with it a frozen backbone runs anew in every epoch of a trial.
 _AUGMENT = ("none", "crop", "flip", "flip,colour", "flip,randaugment")
+_AUGMENT_SOUNDS = ("none", "shift", "shift,mask")
 _OF_CONTENT: Mapping[str, Mapping[str, Suggest]] = {
     "image": {"augment": lambda trial: trial.suggest_categorical("augment", list(_AUGMENT))},
     "text": {},
     "words": {},
+    "audio": {"augment": lambda trial: trial.suggest_categorical("augment", list(_AUGMENT_SOUNDS))},
 }
 _QUANTIZED: Mapping[str, Suggest] = {
     "calibration": lambda trial: trial.suggest_categorical("calibration", ["minmax", "percentile", "mse"]),

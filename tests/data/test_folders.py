@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeft import console
-from edgeft.data import images
+from edgeft.data import images, inspecting
 from edgeft.data.read import read_dataset
 from edgeft.errors import DataError
 from tests.data.pictures import class_folders, picture, save, three_splits
@@ -179,7 +179,7 @@ def test_interrupt_does_not_wait_for_the_rest(tmp_path: Path, monkeypatch: pytes
         raise KeyboardInterrupt
 
     monkeypatch.setattr(images, "_inspect", slow)
-    monkeypatch.setattr(images, "_allowed_cpus", lambda: 1)
+    monkeypatch.setattr(inspecting, "allowed_cpus", lambda: 1)
     monkeypatch.setattr(console.Bar, "advance", interrupt)
     with pytest.raises(KeyboardInterrupt):
         images.inspect_images([tmp_path] * 2000, ["x"] * 2000, decode=True)

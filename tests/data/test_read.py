@@ -27,6 +27,9 @@ def test_every_reader_says_what_it_takes(name: str) -> None:
     [
         (lambda root: class_folders(root, {"a": 1, "b": 1}), "image-folder"),
         (lambda root: class_folders(root, {"train/a": 1}), "image-folder"),
+        (lambda root: file(root / "low/a.wav").parents[1], "audio-folder"),
+        (lambda root: file(root / "train/low/a.FLAC").parents[2], "audio-folder"),
+        (lambda root: [file(root / "clips/a.wav"), file(root / "train.csv")][1].parent, "table"),
         (lambda root: file(root / "train.csv").parent, "table"),
         (lambda root: file(root / "a.TSV"), "table"),
         (lambda root: file(root / "a.jsonl"), "table"),
