@@ -63,7 +63,7 @@ def sound_facts(inspected: Sequence[Inspected]) -> dict[str, Any]:
 
 def longest_s(dataset: Dataset) -> float:
     """Length of the longest example of any split, as the files' headers say it, in seconds. Raises DataError."""
-    return max(audiofile.seconds_of(example.content) for split in dataset.splits.values() for example in split)
+    return max(audiofile.seconds_of(Path(str(one.content))) for split in dataset.splits.values() for one in split)
 
 
 def _counted(values: Any) -> dict[str, int]:

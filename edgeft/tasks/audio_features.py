@@ -106,7 +106,7 @@ class LogMel:
         if self.frames is not None:
             bands = bands[: self.frames]
             bands = np.pad(bands, ((0, self.frames - len(bands)), (0, 0)))
-        scaled = ((bands - self._mean) / self._std).astype(np.float32)
+        scaled: NDArray[np.float32] = ((bands - self._mean) / self._std).astype(np.float32)
         return np.ascontiguousarray(scaled.T) if self.time_last else scaled
 
     def _framed(self, waveform: NDArray[Any]) -> Array:
@@ -148,7 +148,7 @@ def mel_filters(
     bins_hz = np.arange(fft_length // 2 + 1) * (rate_hz / fft_length)
     edges, bins = (edges_mel, to_mel(bins_hz)) if straight_in_mel else (edges_hz, bins_hz)
     below, centre, above = edges[:-2, None], edges[1:-1, None], edges[2:, None]
-    filters = np.maximum(0.0, np.minimum((bins - below) / (centre - below), (above - bins) / (above - centre)))
+    filters: Array = np.maximum(0.0, np.minimum((bins - below) / (centre - below), (above - bins) / (above - centre)))
     if area:
         filters = filters * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
     return filters
