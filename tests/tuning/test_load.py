@@ -125,5 +125,5 @@ def test_a_checkpoint_without_its_image_processor_says_what_to_save(tmp_path: Pa
 
 def test_a_model_of_texts_for_images(tmp_path: Path) -> None:
     folder = small.save_bert(tmp_path / "bert")
-    with pytest.raises(ModelError, match=r"a model of the kind Bert, .*: images, texts or tagged words"):
+    with pytest.raises(ModelError, match=r"a model of the kind Bert, .*: images, texts, tagged words or sounds"):
         loaded(folder, IMAGE, ["x", "y"])
