@@ -87,11 +87,14 @@ class Judge:
         """Answers and how sure of them the model is, its largest probability; both [answers]."""
         at = _Places(self._splits[split])
         predicted, sure = np.zeros(at.n, dtype=np.int64), np.zeros(at.n)
+        left = len(self._splits[split])
         for chosen, logits in self._answered(model, split):
             rows = at.of(chosen)
             predicted[rows] = self._task.decode(logits)
             sure[rows] = 1 / np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float64).sum(axis=-1)
-            advance(len(chosen) * ranks.world())
+            done = min(left, len(chosen) * ranks.world())  # the others are about as far
+            left -= done
+            advance(done)
         return processes.summed(predicted), processes.summed(sure)
 
     def labels(self, split: str) -> NDArray[np.int64]:
