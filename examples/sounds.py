@@ -29,6 +29,8 @@ def small_encoder():
     config = WhisperConfig(
         d_model=96, encoder_layers=3, encoder_attention_heads=3, encoder_ffn_dim=192, num_mel_bins=64,
         max_source_positions=50, classifier_proj_size=96, dropout=0.1,
+        # 1 / sqrt(width); Whisper's own 0.02 is for its widths, and position codes would drown the sound here
+        init_std=0.1,
     )  # fmt: skip
     return WhisperForAudioClassification(config), WhisperFeatureExtractor(feature_size=64, chunk_length=1)
 

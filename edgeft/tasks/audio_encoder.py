@@ -59,8 +59,8 @@ class AudioEncoder:
         self._epsilon = (how.get("normalise") or {}).get("epsilon")
         spectrogram = how.get("spectrogram")
         self._features = LogMel(spectrogram, self.rate_hz) if spectrogram else None
-        reads = self._features.reads if self._features else None
-        self._most: int | None = self._samples or how.get("most_samples") or reads
+        ends = self._features.reads if self._features else None
+        self._most: int | None = self._samples or how.get("most_samples") or ends
         self._input = str(how["input"])
         self.step = np.float32(_STEP_SPECTROGRAM if self._features else _STEP_WAVEFORM)
         self.inputs: tuple[TensorSpec, ...] = (self._spec(),)
