@@ -15,6 +15,7 @@ import edgeft
 from edgeft.errors import UsageError
 from edgeft.tasks import TASKS
 from tests.data.recordings import class_folders
+from tests.evaluation.shortened import shorten
 
 COUNTS = {"train": 12, "validation": 6, "test": 8}
 
@@ -61,7 +62,9 @@ def save_ast(folder: Path) -> Path:
     return folder
 
 
-def test_all_three_steps_tell_high_from_low(tones: Path, tmp_path: Path) -> None:
+def test_all_three_steps_tell_high_from_low(
+    tones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also for the reports: every variant has a figure, and comparisons an interval."""
     run = edgeft.tune(
         model=str(save_whisper(tmp_path / "model")), data=str(tones), output=tmp_path / "run", freeze="none", lr=2e-3,
@@ -76,6 +79,7 @@ def test_all_three_steps_tell_high_from_low(tones: Path, tmp_path: Path) -> None
     assert (bundle.path / "eval/00000.wav").is_file() and (bundle.path / "eval/reference.wav").is_file()
     coverage = bundle.variants["int8"]["integer_coverage"]
     assert coverage["integer"] == coverage["all"] > 0
+    shorten(monkeypatch.setitem, monkeypatch.setattr)
     found = edgeft.evaluate(bundle, preset="quick", meter="none", output=tmp_path / "result").document
     for name in ("float32", "int8-ptq", "int8"):
         assert found["variants"][name]["accuracy"]["value"] >= 0.9
@@ -89,7 +93,6 @@ def test_all_three_steps_tell_high_from_low(tones: Path, tmp_path: Path) -> None
     ("save", "options", "shape"),
     [
         (save_wav2vec2, {}, ["batch", 6_720]),  # the longest example has 0.42 s
-        (save_wav2vec2, {"audio_seconds": 0.25}, ["batch", 4_000]),
         (save_wav2vec2, {"audio_seconds": "free"}, ["batch", "time"]),
         (save_ast, {}, ["batch", 32, 32]),
     ],
@@ -101,7 +104,7 @@ def test_models_of_every_kind_and_length_pass_the_checks(
         model=str(save(tmp_path / "model")), data=str(tones), output=tmp_path / "run", freeze="none", epochs=1,  # type: ignore[operator]
         qat_epochs=0.5, batch_size=8, calibration_samples=8, device="cpu", **options,
     )  # fmt: skip
-    bundle = edgeft.export(run, output=tmp_path / "bundle")
+    bundle = edgeft.export(run, output=tmp_path / "bundle", variants=("int8",))
     assert bundle.document["inputs"][0]["shape"] == shape
     assert bundle.document["passed"] and all(entry["passed"] for entry in bundle.variants.values())
     assert bundle.variants["int8"]["integer_coverage"]["integer"] > 0
