@@ -22,8 +22,8 @@ from edgeft.quant.feed import logits_of, tensors_of
 from edgeft.tasks.image_encoder import ImageEncoder
 from edgeft.tasks.text_encoder import TextEncoder
 
-# A square of a fifth of the image, moved by half of itself: 81 to 100 places. With a seventh, some 190 places, eight images
-# of EfficientNet-Lite0 at 160 px took 194 s of a processor for both models, loading them included.
+# A square of a fifth of the image, moved by half of itself: 81 to 100 places. With a seventh, some 190 places, eight
+# images of EfficientNet-Lite0 at 160 px took 194 s of a processor for both models, loading them included.
 _SQUARES = 5
 _AT_A_TIME = 16
 
